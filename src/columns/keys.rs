@@ -1,0 +1,99 @@
+//! The `by` columns: which key a row has, as a small number that stays the same over batches.
+
+use polars::chunked_array::ops::row_encode::encode_rows_unordered;
+use polars::prelude::*;
+
+use super::error::Error;
+
+/// Every key seen so far.
+pub struct Keys {
+    names: Vec<PlSmallStr>,
+    dtypes: Vec<DataType>,
+    /// The row encoding of a key to its number.
+    numbers: PlHashMap<Box<[u8]>, u32>,
+    /// The keys themselves, one row each.
+    rows: DataFrame,
+}
+
+impl Keys {
+    /// Keys made of these columns.
+    #[must_use]
+    pub fn new(fields: Vec<(PlSmallStr, DataType)>) -> Self {
+        let schema: Schema = fields.iter().cloned().map(|(name, dtype)| Field::new(name, dtype)).collect();
+        let (names, dtypes) = fields.into_iter().unzip();
+        Self { names, dtypes, numbers: PlHashMap::default(), rows: DataFrame::empty_with_schema(&schema) }
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    #[must_use]
+    pub fn names(&self) -> &[PlSmallStr] {
+        &self.names
+    }
+
+    #[must_use]
+    pub fn fields(&self) -> Vec<Field> {
+        self.names.iter().zip(&self.dtypes).map(|(n, d)| Field::new(n.clone(), d.clone())).collect()
+    }
+
+    /// Number of each row's key; keys not seen before get the next numbers.
+    ///
+    /// # Errors
+    /// If the columns cannot be encoded.
+    pub fn number(&mut self, columns: &[Series]) -> Result<Vec<u32>, Error> {
+        let by: Vec<Column> = columns.iter().map(|s| s.rechunk().into_column()).collect();
+        let encoded = encode_rows_unordered(&by)?;
+        let mut new_rows: Vec<IdxSize> = Vec::new();
+        let mut numbers = Vec::with_capacity(encoded.len());
+        let mut row: IdxSize = 0;
+        for chunk in encoded.downcast_iter() {
+            // Trades of one key often stand together; comparing is cheaper than hashing.
+            let mut last: Option<(&[u8], u32)> = None;
+            for bytes in chunk.values_iter() {
+                let number = match last {
+                    Some((same, number)) if same == bytes => number,
+                    _ => match self.numbers.get(bytes) {
+                        Some(&number) => number,
+                        None => {
+                            let number = u32::try_from(self.numbers.len())
+                                .map_err(|_| Error::Input("more than 2^32 keys".to_owned()))?;
+                            self.numbers.insert(bytes.into(), number);
+                            new_rows.push(row);
+                            number
+                        }
+                    },
+                };
+                last = Some((bytes, number));
+                numbers.push(number);
+                row += 1;
+            }
+        }
+        if !new_rows.is_empty() {
+            let frame = DataFrame::new_infer_height(by)?;
+            let new = frame.take(&IdxCa::from_vec(PlSmallStr::EMPTY, new_rows))?;
+            self.rows.vstack_mut_owned(new)?;
+            self.rows.rechunk_mut();
+        }
+        Ok(numbers)
+    }
+
+    /// Forgets all keys from number `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        if self.numbers.len() > len {
+            self.numbers.retain(|_, number| (*number as usize) < len);
+            self.rows = self.rows.head(Some(len));
+        }
+    }
+
+    /// The key columns of the given key numbers.
+    ///
+    /// # Errors
+    /// If a number is none of a key.
+    pub fn columns(&self, numbers: Vec<u32>) -> Result<Vec<Column>, Error> {
+        let index = IdxCa::from_vec(PlSmallStr::EMPTY, numbers.into_iter().map(IdxSize::from).collect());
+        Ok(self.rows.take(&index)?.into_columns())
+    }
+}

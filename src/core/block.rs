@@ -1,0 +1,577 @@
+//! A block: up to 1024 trades on the grid, with the partial sums that every threshold shares.
+//!
+//! Preparing a block is the only pass over the trades. It turns prices and quantities into
+//! integers, checks them, and notes for every chunk of 32 trades the lowest and highest price
+//! and the sums up to its start. A machine then finds where a bar closes by looking at one pair
+//! of numbers a chunk, and the bar's sums as the difference of two prefixes; it touches single
+//! trades only in the two chunks at the ends. So a second threshold costs next to nothing, and
+//! as integers add up the same in any order, nothing depends on where blocks begin.
+
+use super::bar::Sums;
+use super::error::{Field, Problem, TradeError, Value};
+use super::price::{narrow_units, MIN_PRICE, NARROW, UNITS_F64};
+use super::simd::widest;
+use super::trades::{Numbers, Trades};
+
+pub const CHUNK: usize = 32;
+pub const BLOCK: usize = 1024;
+const CHUNKS: usize = BLOCK / CHUNK;
+/// The most trades that one aggregate may stand for: a block of them still adds up in 64 bits.
+const MOST_INDIVIDUAL: u64 = 1 << 50;
+
+/// Which rows of a batch a block is made of.
+#[derive(Debug, Clone, Copy)]
+pub enum Rows<'a> {
+    /// Neighbours, from the given row on.
+    From(usize),
+    /// Picked rows, in order: one key's among those of others.
+    Picked(&'a [u32]),
+}
+
+impl Rows<'_> {
+    /// Row of the batch at which the block's trade `i` stands.
+    #[inline]
+    #[must_use]
+    pub fn row(&self, i: usize) -> usize {
+        match self {
+            Self::From(start) => start + i,
+            Self::Picked(rows) => rows[i] as usize,
+        }
+    }
+
+    /// `column` at these rows: borrowed where they are neighbours, else picked into `scratch`.
+    #[inline]
+    fn pick<'c, T: Copy>(&self, column: &'c [T], len: usize, scratch: &'c mut Vec<T>) -> &'c [T] {
+        match self {
+            Self::From(start) => &column[*start..start + len],
+            Self::Picked(rows) => {
+                scratch.clear();
+                scratch.extend(rows[..len].iter().map(|&row| column[row as usize]));
+                scratch
+            }
+        }
+    }
+}
+
+/// See the module's description. Made once and filled again and again.
+pub struct Block {
+    len: usize,
+    price: Box<[i64; BLOCK]>,
+    quantity: Box<[i64; BLOCK]>,
+    /// Quantities of a block in which one is too large for the quick sums; else empty.
+    wide: Vec<i128>,
+    /// A bit a trade whose taker bought.
+    buys: [u32; CHUNKS],
+    low: [i64; CHUNKS],
+    high: [i64; CHUNKS],
+    /// Sums over all trades before the chunk.
+    before: Box<[Sums; CHUNKS + 1]>,
+    /// `last_trade_id - first_trade_id + 1` of each trade.
+    individual: Vec<u64>,
+    /// Times, where they had to be picked.
+    time: Vec<i64>,
+    floats: Vec<f64>,
+    ints: Vec<i64>,
+    ints_too: Vec<i64>,
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        Self {
+            len: 0,
+            price: Box::new([0; BLOCK]),
+            quantity: Box::new([0; BLOCK]),
+            wide: Vec::new(),
+            buys: [0; CHUNKS],
+            low: [0; CHUNKS],
+            high: [0; CHUNKS],
+            before: Box::new([Sums::default(); CHUNKS + 1]),
+            individual: Vec::new(),
+            time: Vec::new(),
+            floats: Vec::new(),
+            ints: Vec::new(),
+            ints_too: Vec::new(),
+        }
+    }
+}
+
+impl Block {
+    /// Fills the block with `len` trades (1..=1024).
+    ///
+    /// # Errors
+    /// The first trade, in row order, that is not on the grid.
+    pub fn fill(&mut self, trades: &Trades<'_>, rows: Rows<'_>, len: usize) -> Result<(), TradeError> {
+        self.len = len;
+        self.wide.clear();
+        if trades.first_trade_id.is_some() && trades.last_trade_id.is_some() {
+            self.individual.resize(BLOCK, 0);
+        }
+        let narrow = self.fill_prices(trades, rows)
+            && self.fill_quantities(trades, rows)
+            && self.fill_individual(trades, rows);
+        if !narrow {
+            self.fill_carefully(trades, rows)?;
+        }
+        self.fill_buys(trades, rows);
+        self.add_up(trades);
+        Ok(())
+    }
+
+    /// Picks the times of the block's trades; call before [`Self::times`].
+    pub fn fill_times(&mut self, column: Option<&[i64]>, rows: Rows<'_>, len: usize) {
+        if let (Some(column), Rows::Picked(_)) = (column, rows) {
+            rows.pick(column, len, &mut self.time);
+        }
+    }
+
+    /// Times of the block's trades.
+    #[inline]
+    #[must_use]
+    pub fn times<'a>(&'a self, column: Option<&'a [i64]>, rows: Rows<'_>, len: usize) -> Option<&'a [i64]> {
+        match rows {
+            Rows::From(start) => column.map(|c| &c[start..start + len]),
+            Rows::Picked(_) => column.map(|_| self.time.as_slice()),
+        }
+    }
+
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    #[inline]
+    #[must_use]
+    pub fn price(&self, i: usize) -> i64 {
+        self.price[i]
+    }
+
+    /// Prices by the quick way; false where one is unusual, good or bad.
+    fn fill_prices(&mut self, trades: &Trades<'_>, rows: Rows<'_>) -> bool {
+        let Numbers::Float(column) = trades.price else { return false };
+        let source = rows.pick(column, self.len, &mut self.floats);
+        convert_prices(source, &mut self.price, &mut self.low, &mut self.high)
+    }
+
+    fn fill_quantities(&mut self, trades: &Trades<'_>, rows: Rows<'_>) -> bool {
+        match trades.quantity {
+            None => true,
+            Some(Numbers::Float(column)) => {
+                let source = rows.pick(column, self.len, &mut self.floats);
+                convert_quantities(source, &mut self.quantity)
+            }
+            Some(_) => false,
+        }
+    }
+
+    fn fill_individual(&mut self, trades: &Trades<'_>, rows: Rows<'_>) -> bool {
+        let (Some(first), Some(last)) = (trades.first_trade_id, trades.last_trade_id) else {
+            return true;
+        };
+        let first = rows.pick(first, self.len, &mut self.ints);
+        let last = rows.pick(last, self.len, &mut self.ints_too);
+        count_individual(first, last, &mut self.individual)
+    }
+
+    /// Every check in row order, and numbers of any size: for blocks that the quick ways refuse.
+    fn fill_carefully(&mut self, trades: &Trades<'_>, rows: Rows<'_>) -> Result<(), TradeError> {
+        let mut wide = false;
+        let mut quantities = Vec::with_capacity(self.len);
+        for i in 0..self.len {
+            let row = rows.row(i);
+            let price = trades.price_units(row)?;
+            let quantity = trades.quantity_units(row)?;
+            self.price[i] = price;
+            #[allow(clippy::cast_precision_loss, reason = "a bound well inside the exact range")]
+            let narrow = (price as f64) < NARROW && (quantity as f64) < NARROW;
+            wide |= !narrow;
+            quantities.push(quantity);
+            if let (Some(first), Some(last)) = (trades.first_trade_id, trades.last_trade_id) {
+                let count = i128::from(last[row]) - i128::from(first[row]) + 1;
+                let value = Value::Decimal(i128::from(last[row]), 0);
+                let refuse = |problem| trades.error(Field::LastTradeId, row, value, problem);
+                self.individual[i] = match u64::try_from(count) {
+                    Err(_) | Ok(0) => return Err(refuse(Problem::IdsReversed)),
+                    Ok(n) if n > MOST_INDIVIDUAL => return Err(refuse(Problem::SumBeyondGrid)),
+                    Ok(n) => n,
+                };
+            }
+        }
+        if wide {
+            self.wide = quantities;
+        } else {
+            for (slot, quantity) in self.quantity.iter_mut().zip(quantities) {
+                #[allow(clippy::cast_possible_truncation, reason = "below 2^51 here")]
+                {
+                    *slot = quantity as i64;
+                }
+            }
+        }
+        let end = self.len.next_multiple_of(CHUNK);
+        let last = self.price[self.len - 1];
+        self.price[self.len..end].fill(last);
+        self.quantity[self.len..end].fill(0);
+        for (c, chunk) in self.price[..end].as_chunks::<CHUNK>().0.iter().enumerate() {
+            (self.low[c], self.high[c]) = extremes(chunk);
+        }
+        Ok(())
+    }
+
+    fn fill_buys(&mut self, trades: &Trades<'_>, rows: Rows<'_>) {
+        let Some(sells) = trades.is_buyer_maker else { return };
+        for (c, start) in (0..self.len).step_by(CHUNK).enumerate() {
+            let len = CHUNK.min(self.len - start);
+            let word = match rows {
+                Rows::From(first) => sells.word(first + start, len),
+                Rows::Picked(rows) => rows[start..start + len]
+                    .iter()
+                    .enumerate()
+                    .fold(0, |word, (j, &row)| word | u32::from(sells.get(row as usize)) << j),
+            };
+            // The buyer was the maker, so the taker sold; every other trade is a buy.
+            self.buys[c] = !word & u32::MAX.checked_shr((CHUNK - len) as u32).unwrap_or(0);
+        }
+    }
+
+    fn add_up(&mut self, trades: &Trades<'_>) {
+        let chunks = self.len.div_ceil(CHUNK);
+        if trades.is_buyer_maker.is_none() {
+            self.buys[..chunks].fill(0);
+        }
+        if trades.quantity.is_some() && self.wide.is_empty() {
+            let (price, quantity) = (&self.price[..chunks * CHUNK], &self.quantity[..chunks * CHUNK]);
+            if trades.is_buyer_maker.is_some() {
+                prefix_sums_by_side(price, quantity, &self.buys, &mut self.before);
+            } else {
+                prefix_sums(price, quantity, &mut self.before);
+            }
+        } else {
+            self.before[..=chunks].fill(Sums::default());
+        }
+        if trades.is_buyer_maker.is_some() {
+            let mut count = 0;
+            for c in 0..chunks {
+                self.before[c].buy_count = count;
+                count += u64::from(self.buys[c].count_ones());
+            }
+            self.before[chunks].buy_count = count;
+        }
+        if trades.first_trade_id.is_some() && trades.last_trade_id.is_some() {
+            self.individual[self.len..chunks * CHUNK].fill(0);
+            let mut count = 0_u64;
+            for c in 0..chunks {
+                self.before[c].individual_count = count;
+                let chunk = &self.individual[c * CHUNK..(c + 1) * CHUNK];
+                count += chunk.iter().sum::<u64>();
+            }
+            self.before[chunks].individual_count = count;
+        } else {
+            self.individual.clear();
+        }
+    }
+
+    /// Sums over the block's trades before `end`. Of a wide block, the counts alone.
+    #[inline]
+    #[must_use]
+    pub fn sums_before(&self, end: usize) -> Sums {
+        let c = end / CHUNK;
+        let mut sums = self.before[c];
+        let start = c * CHUNK;
+        if end == start {
+            return sums;
+        }
+        let buys = self.buys[c];
+        if self.wide.is_empty() {
+            let (price, quantity) = (&self.price[start..end], &self.quantity[start..end]);
+            for (j, (&p, &q)) in price.iter().zip(quantity).enumerate() {
+                let bought = q & -i64::from(buys >> j & 1);
+                sums.volume += i128::from(q);
+                sums.turnover += i128::from(p) * i128::from(q);
+                sums.buy_volume += i128::from(bought);
+                sums.buy_turnover += i128::from(p) * i128::from(bought);
+            }
+        }
+        sums.buy_count += u64::from((buys & ((1 << (end - start)) - 1)).count_ones());
+        if !self.individual.is_empty() {
+            sums.individual_count += self.individual[start..end].iter().sum::<u64>();
+        }
+        sums
+    }
+
+    /// Sums over trades `start..end`, given those before either; `None` where they leave the grid.
+    #[inline]
+    #[must_use]
+    pub fn sums_between(&self, start: usize, end: usize, before: &Sums, after: &Sums) -> Option<Sums> {
+        let sums = after.since(before);
+        if self.wide.is_empty() { Some(sums) } else { self.wide_sums(start, end, sums) }
+    }
+
+    /// The careful sums of a wide block: trade by trade, every step checked.
+    #[cold]
+    fn wide_sums(&self, start: usize, end: usize, counts: Sums) -> Option<Sums> {
+        let mut sums = Sums::default();
+        for i in start..end {
+            sums = sums.checked_trade(self.price[i], self.wide[i], self.is_buy(i))?;
+        }
+        Some(Sums { buy_count: counts.buy_count, individual_count: counts.individual_count, ..sums })
+    }
+
+    /// Index of the first trade of `start..end` whose sums, added to `sums`, leave the grid.
+    #[cold]
+    #[must_use]
+    pub fn first_overflow(&self, start: usize, end: usize, mut sums: Sums) -> usize {
+        for i in start..end {
+            let quantity = self.wide.get(i).copied().unwrap_or(i128::from(self.quantity[i]));
+            let next = sums.checked_trade(self.price[i], quantity, self.is_buy(i)).and_then(|mut s| {
+                let more = self.individual.get(i).copied().unwrap_or(0);
+                s.individual_count = s.individual_count.checked_add(more)?;
+                Some(s)
+            });
+            match next {
+                Some(next) => sums = next,
+                None => return i,
+            }
+        }
+        end - 1
+    }
+
+    fn is_buy(&self, i: usize) -> bool {
+        self.buys[i / CHUNK] >> (i % CHUNK) & 1 == 1
+    }
+
+    /// Index of the first trade in `start..end` at or beyond a boundary.
+    #[inline]
+    #[must_use]
+    pub fn first_outside(&self, start: usize, end: usize, lower: i64, upper: i64) -> Option<usize> {
+        let mut c = start / CHUNK;
+        let mut keep = u32::MAX << (start % CHUNK);
+        while c * CHUNK < end {
+            if self.low[c] <= lower || self.high[c] >= upper {
+                let chunk = self.price[c * CHUNK..].first_chunk::<CHUNK>()?;
+                let mask = outside(chunk, lower, upper) & keep;
+                if mask != 0 {
+                    let hit = c * CHUNK + mask.trailing_zeros() as usize;
+                    return (hit < end).then_some(hit);
+                }
+            }
+            keep = u32::MAX;
+            c += 1;
+        }
+        None
+    }
+
+    /// Lowest and highest price of trades `start..end`, of which there is at least one.
+    #[inline]
+    #[must_use]
+    pub fn extremes(&self, start: usize, end: usize) -> (i64, i64) {
+        let mut both = (i64::MAX, i64::MIN);
+        let widen = |both: &mut (i64, i64), prices: &[i64]| {
+            for &p in prices {
+                both.0 = both.0.min(p);
+                both.1 = both.1.max(p);
+            }
+        };
+        let first = start.div_ceil(CHUNK);
+        let last = end / CHUNK;
+        if first >= last {
+            widen(&mut both, &self.price[start..end]);
+            return both;
+        }
+        widen(&mut both, &self.price[start..first * CHUNK]);
+        for c in first..last {
+            both.0 = both.0.min(self.low[c]);
+            both.1 = both.1.max(self.high[c]);
+        }
+        widen(&mut both, &self.price[last * CHUNK..end]);
+        both
+    }
+}
+
+widest! {
+    /// Prices to units, and each chunk's extremes. False where one is no ordinary price.
+    fn convert_prices(source: &[f64], price: &mut [i64; BLOCK], low: &mut [i64; CHUNKS], high: &mut [i64; CHUNKS]) -> bool
+        = convert_prices_body
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
+fn convert_prices_body(
+    source: &[f64],
+    price: &mut [i64; BLOCK],
+    low: &mut [i64; CHUNKS],
+    high: &mut [i64; CHUNKS],
+) -> bool {
+    let (chunks, tail) = source.as_chunks::<CHUNK>();
+    let mut good = true;
+    let targets = price.as_chunks_mut::<CHUNK>().0;
+    for (c, chunk) in chunks.iter().enumerate() {
+        good &= convert_price_chunk(chunk, &mut targets[c], &mut low[c], &mut high[c]);
+    }
+    if let Some(&last) = tail.last() {
+        // Padded with a price of its own, which changes neither extreme.
+        let mut chunk = [last; CHUNK];
+        chunk[..tail.len()].copy_from_slice(tail);
+        let c = chunks.len();
+        good &= convert_price_chunk(&chunk, &mut targets[c], &mut low[c], &mut high[c]);
+    }
+    good
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "part of the loop above")]
+fn convert_price_chunk(source: &[f64; CHUNK], price: &mut [i64; CHUNK], low: &mut i64, high: &mut i64) -> bool {
+    // Eight running extremes, as the compiler will not reorder float comparisons by itself.
+    const LANES: usize = 8;
+    let mut least = [f64::INFINITY; LANES];
+    let mut most = [0.0_f64; LANES];
+    for (group, slots) in source.as_chunks::<LANES>().0.iter().zip(price.as_chunks_mut::<LANES>().0) {
+        for j in 0..LANES {
+            let scaled = group[j] * UNITS_F64;
+            slots[j] = narrow_units(scaled);
+            least[j] = if group[j] < least[j] { group[j] } else { least[j] };
+            // The other way round, so that a NaN gets through to the check.
+            most[j] = if scaled <= most[j] { most[j] } else { scaled };
+        }
+    }
+    let mut nan = false;
+    for &x in source {
+        #[allow(clippy::eq_op, reason = "only a NaN differs from itself")]
+        {
+            nan |= x != x;
+        }
+    }
+    let (mut bottom, mut top) = (f64::INFINITY, 0.0_f64);
+    for j in 0..LANES {
+        bottom = bottom.min(least[j]);
+        top = top.max(most[j]);
+    }
+    *low = narrow_units(bottom * UNITS_F64);
+    *high = narrow_units(top);
+    !nan && bottom >= MIN_PRICE && top < NARROW
+}
+
+widest! {
+    /// Quantities to units. False where one is no ordinary quantity.
+    fn convert_quantities(source: &[f64], quantity: &mut [i64; BLOCK]) -> bool = convert_quantities_body
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
+fn convert_quantities_body(source: &[f64], quantity: &mut [i64; BLOCK]) -> bool {
+    let mut good = true;
+    for (slot, &x) in quantity.iter_mut().zip(source) {
+        let scaled = x * UNITS_F64;
+        *slot = narrow_units(scaled);
+        // `x >= 0`, not `scaled`: the smallest negative would round to -0.
+        good &= x >= 0.0 && scaled < NARROW;
+    }
+    quantity[source.len()..source.len().next_multiple_of(CHUNK)].fill(0);
+    good
+}
+
+widest! {
+    /// Trades behind each aggregate. False where there is none, or more than a sum of them can be.
+    fn count_individual(first: &[i64], last: &[i64], count: &mut [u64]) -> bool = count_individual_body
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
+fn count_individual_body(first: &[i64], last: &[i64], count: &mut [u64]) -> bool {
+    let mut good = true;
+    for ((slot, &first), &last) in count.iter_mut().zip(first).zip(last) {
+        let n = last.wrapping_sub(first).wrapping_add(1).cast_unsigned();
+        *slot = n;
+        // One comparison for both ends: zero wraps round to the largest.
+        good &= n.wrapping_sub(1) < MOST_INDIVIDUAL;
+    }
+    good
+}
+
+widest! {
+    /// Prefix sums at chunk boundaries.
+    fn prefix_sums(price: &[i64], quantity: &[i64], before: &mut [Sums; CHUNKS + 1]) -> () = prefix_sums_body
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
+fn prefix_sums_body(price: &[i64], quantity: &[i64], before: &mut [Sums; CHUNKS + 1]) {
+    let mut sums = Sums::default();
+    let chunks = price.as_chunks::<CHUNK>().0.iter().zip(quantity.as_chunks::<CHUNK>().0);
+    for (slot, (price, quantity)) in before.iter_mut().zip(chunks) {
+        *slot = sums;
+        let (volume, turnover) = multiply(price, quantity);
+        sums.volume += i128::from(volume);
+        sums.turnover += turnover;
+    }
+    before[price.len() / CHUNK] = sums;
+}
+
+widest! {
+    /// Prefix sums at chunk boundaries, those of the buys too.
+    fn prefix_sums_by_side(price: &[i64], quantity: &[i64], buys: &[u32; CHUNKS], before: &mut [Sums; CHUNKS + 1]) -> ()
+        = prefix_sums_by_side_body
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
+fn prefix_sums_by_side_body(
+    price: &[i64],
+    quantity: &[i64],
+    buys: &[u32; CHUNKS],
+    before: &mut [Sums; CHUNKS + 1],
+) {
+    let mut sums = Sums::default();
+    let chunks = price.as_chunks::<CHUNK>().0.iter().zip(quantity.as_chunks::<CHUNK>().0).zip(buys);
+    for (slot, ((price, quantity), &buys)) in before.iter_mut().zip(chunks) {
+        *slot = sums;
+        let mut bought = [0; CHUNK];
+        for j in 0..CHUNK {
+            bought[j] = quantity[j] & -i64::from(buys >> j & 1);
+        }
+        let (volume, turnover) = multiply(price, quantity);
+        sums.volume += i128::from(volume);
+        sums.turnover += turnover;
+        let (volume, turnover) = multiply(price, &bought);
+        sums.buy_volume += i128::from(volume);
+        sums.buy_turnover += turnover;
+    }
+    before[price.len() / CHUNK] = sums;
+}
+
+/// Sum of the quantities, and of price times quantity. All are below 2^51, so 32 of them add up
+/// within 64 bits and 32 products within 128.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
+fn multiply(price: &[i64; CHUNK], quantity: &[i64; CHUNK]) -> (i64, i128) {
+    let mut volume = 0;
+    let mut turnover = 0_u128;
+    for j in 0..CHUNK {
+        volume += quantity[j];
+        turnover += u128::from(price[j].cast_unsigned()) * u128::from(quantity[j].cast_unsigned());
+    }
+    (volume, turnover.cast_signed())
+}
+
+widest! {
+    /// A bit for each price at or beyond a boundary.
+    fn outside(prices: &[i64; CHUNK], lower: i64, upper: i64) -> u32 = outside_body
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
+fn outside_body(prices: &[i64; CHUNK], lower: i64, upper: i64) -> u32 {
+    let mut mask = 0;
+    for (j, &p) in prices.iter().enumerate() {
+        mask |= u32::from(p >= upper || p <= lower) << j;
+    }
+    mask
+}
+
+fn extremes(prices: &[i64; CHUNK]) -> (i64, i64) {
+    prices.iter().fold((i64::MAX, i64::MIN), |(low, high), &p| (low.min(p), high.max(p)))
+}

@@ -1,0 +1,159 @@
+//! What can go wrong, naming the column, the row and the value.
+
+use std::fmt;
+
+/// An input column, by the part it plays (the user's own name for it is known further out).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Field {
+    Timestamp,
+    Price,
+    Quantity,
+    IsBuyerMaker,
+    AggTradeId,
+    FirstTradeId,
+    LastTradeId,
+}
+
+impl Field {
+    /// The column's name by default, which is also its name in messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Timestamp => "timestamp",
+            Self::Price => "price",
+            Self::Quantity => "quantity",
+            Self::IsBuyerMaker => "is_buyer_maker",
+            Self::AggTradeId => "agg_trade_id",
+            Self::FirstTradeId => "first_trade_id",
+            Self::LastTradeId => "last_trade_id",
+        }
+    }
+}
+
+/// An offending value as it stood in the input.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value {
+    Null,
+    Float(f64),
+    /// A whole number of 10^-scale.
+    Decimal(i128, u32),
+    /// A timestamp, in whatever unit the column has.
+    Time(i64),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Null => f.write_str("null"),
+            // Debug switches to exponents where Display would print three hundred zeros.
+            Self::Float(x) => write!(f, "{x:?}"),
+            Self::Decimal(digits, 0) => write!(f, "{digits}"),
+            Self::Decimal(digits, scale) => {
+                let places = scale as usize;
+                let text = format!("{:0>width$}", digits.unsigned_abs(), width = places + 1);
+                let (whole, fraction) = text.split_at(text.len() - places);
+                let sign = if digits < 0 { "-" } else { "" };
+                write!(f, "{sign}{whole}.{fraction}")
+            }
+            Self::Time(t) => write!(f, "{t}"),
+        }
+    }
+}
+
+/// Why a trade is refused.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+pub enum Problem {
+    #[error("must not be null")]
+    Null,
+    #[error("must be finite")]
+    NotFinite,
+    #[error("must be at least 1e-8")]
+    PriceTooLow,
+    #[error("must not be negative")]
+    Negative,
+    #[error("is beyond what the 1e-8 grid can hold")]
+    BeyondGrid,
+    #[error("must not have more than 8 decimal places")]
+    OffGrid,
+    #[error("makes a sum of the bar larger than the grid can hold")]
+    SumBeyondGrid,
+    #[error("must not go backwards within a key")]
+    Backwards {
+        /// The time of the trade before it.
+        previous: i64,
+    },
+    #[error("must not be below first_trade_id")]
+    IdsReversed,
+    #[error("opens more bars than a 32-bit bar id can count")]
+    TooManyBars,
+}
+
+/// A trade that cannot become part of a bar.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TradeError {
+    pub field: Field,
+    /// Counted from the start of the stream.
+    pub row: u64,
+    pub value: Value,
+    pub problem: Problem,
+}
+
+impl TradeError {
+    /// The message, with the user's own name for the column and a writer of timestamps.
+    #[must_use]
+    pub fn message(&self, column: &str, time: impl Fn(i64) -> String) -> String {
+        let Self { field, row, problem, .. } = self;
+        let value = match self.value {
+            Value::Time(t) => time(t),
+            other => other.to_string(),
+        };
+        let after = match problem {
+            Problem::Backwards { previous } => format!(" after {}", time(*previous)),
+            _ => String::new(),
+        };
+        format!("column '{column}', row {row}: {} {problem}, got {value}{after}", field.name())
+    }
+}
+
+impl fmt::Display for TradeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message(self.field.name(), |t| t.to_string()))
+    }
+}
+
+impl std::error::Error for TradeError {}
+
+/// Settings that make no bars.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    #[error("threshold_decimal_bps must be between 1 and 100000 (250 is 0.25%), got {0}")]
+    Threshold(i64),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_column_row_and_value() {
+        let cases = [
+            (Field::Price, Value::Float(f64::NAN), Problem::NotFinite),
+            (Field::Price, Value::Float(-1.0), Problem::PriceTooLow),
+            (Field::Price, Value::Float(1e300), Problem::BeyondGrid),
+            (Field::Quantity, Value::Decimal(-5, 1), Problem::Negative),
+            (Field::Quantity, Value::Null, Problem::Null),
+            (Field::Timestamp, Value::Time(5), Problem::Backwards { previous: 7 }),
+        ];
+        let text: Vec<String> = cases
+            .map(|(field, value, problem)| TradeError { field, row: 3, value, problem }.to_string())
+            .into();
+        insta::assert_snapshot!(text.join("\n"), @r"
+        column 'price', row 3: price must be finite, got NaN
+        column 'price', row 3: price must be at least 1e-8, got -1.0
+        column 'price', row 3: price is beyond what the 1e-8 grid can hold, got 1e300
+        column 'quantity', row 3: quantity must not be negative, got -0.5
+        column 'quantity', row 3: quantity must not be null, got null
+        column 'timestamp', row 3: timestamp must not go backwards within a key, got 5 after 7
+        ");
+    }
+}

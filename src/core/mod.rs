@@ -1,0 +1,21 @@
+//! The range bar itself: pure Rust that knows neither Polars nor Python.
+//!
+//! Data flows one way through these files:
+//!
+//! ```text
+//! trades (borrowed columns) -> block (a few cache lines of it, on the grid, with partial sums)
+//!     -> machine (one key: where bars open, close and are cut) -> bar (what a bar knows)
+//! ```
+//!
+//! `price` is the grid all of it computes on, `threshold` the width of a bar, `reset` the
+//! calendar, `checkpoint` the text a machine can be put into, `error` what can go wrong.
+
+pub mod bar;
+pub mod block;
+pub mod error;
+pub mod machine;
+pub mod price;
+pub mod reset;
+pub mod simd;
+pub mod threshold;
+pub mod trades;

@@ -1,0 +1,33 @@
+//! Errors as the exceptions of `rangebar_polars.exceptions`.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+use pyo3_polars::error::PyPolarsErr;
+
+use crate::columns::error::Error;
+
+static INVALID_TRADE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static RANGE_BAR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+const MODULE: &str = "rangebar_polars.exceptions";
+
+/// The exception for an error.
+pub fn to_python(error: Error) -> PyErr {
+    Python::attach(|py| exception(py, error).unwrap_or_else(|failure| failure))
+}
+
+fn exception(py: Python<'_>, error: Error) -> PyResult<PyErr> {
+    Ok(match error {
+        Error::Trade { message, column, row, value } => {
+            let class = INVALID_TRADE.import(py, MODULE, "InvalidTradeError")?;
+            PyErr::from_value(class.call1((message, column, row, value))?)
+        }
+        Error::Settings(error) => pyo3::exceptions::PyValueError::new_err(error.to_string()),
+        Error::Input(message) => {
+            let class = RANGE_BAR.import(py, MODULE, "RangeBarError")?;
+            PyErr::from_value(class.call1((message,))?)
+        }
+        Error::Polars(error) => PyPolarsErr::from(error).into(),
+    })
+}

@@ -1,0 +1,22 @@
+//! The only place with pyo3: the module, its classes, and the expression plugins.
+
+mod error;
+mod expressions;
+mod options;
+mod stream;
+
+use pyo3::prelude::*;
+use pyo3_polars::PolarsAllocator;
+
+/// Polars' own allocator, so that buffers handed over are freed where they were made.
+#[global_allocator]
+static ALLOCATOR: PolarsAllocator = PolarsAllocator::new();
+
+/// The compiled part of `rangebar_polars`.
+#[pymodule]
+fn _internal(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<stream::BarStream>()?;
+    module.add_function(wrap_pyfunction!(options::bar_columns, module)?)?;
+    Ok(())
+}
