@@ -1,0 +1,72 @@
+"""Batches of a lazy frame, in order, a few at a time in memory."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from queue import Empty, Full, Queue
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["iter_batches"]
+
+_SLICE = 262_144
+_POLL_S = 0.2
+
+
+def iter_batches(frame: pl.LazyFrame | pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Yield the rows of ``frame`` in order.
+
+    The plan runs on a thread of its own and waits while nobody takes its batches. Not
+    ``collect_batches``: that one ends quietly where the plan panics. Whatever the plan raises is
+    raised here, with its own type; a generator that is closed early stops the plan.
+    """
+    if isinstance(frame, pl.DataFrame):
+        yield from frame.iter_slices(_SLICE)
+        return
+    with closing(_run(frame)) as batches:
+        yield from batches
+
+
+def _run(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    queue: Queue[pl.DataFrame | BaseException | None] = Queue(1)
+    stop = threading.Event()
+
+    def put(item: pl.DataFrame | BaseException | None) -> bool:
+        while not stop.is_set():
+            try:
+                queue.put(item, timeout=_POLL_S)
+            except Full:
+                continue
+            return False
+        return True
+
+    def work() -> None:
+        end: BaseException | None = None
+        try:
+            frame.sink_batches(put, maintain_order=True, engine="streaming")
+        except BaseException as error:  # noqa: BLE001 - carried over to the consumer as it is
+            end = error
+        put(end)
+
+    thread = threading.Thread(target=work, name="rangebar-batches", daemon=True)
+    thread.start()
+    try:
+        while True:
+            try:
+                item = queue.get(timeout=_POLL_S)
+            except Empty:
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            if item.height:
+                yield item
+    finally:
+        stop.set()
+        thread.join()

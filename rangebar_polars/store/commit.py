@@ -1,0 +1,168 @@
+"""All or nothing: how staged files take their places.
+
+A write stages its files in a folder beside the data, on the same file system. The single
+instant at which it happens is the rename of ``commit.json`` into that folder. A process killed
+before it has changed nothing, and the next one clears the folder away; one killed after it has
+finished, but for renames that the next one to look carries out. Readers and writers alike look.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rangebar_polars.store.layout import Series
+
+__all__ = ["Change", "commit", "locked", "needs_recovery", "staging_folder", "write_whole"]
+
+_COMMIT = "commit.json"
+_OWNER = "owner.lock"
+_PREFIX = "staging-"
+
+
+class Change:
+    """What a commit will do: put staged files in place, and remove others."""
+
+    def __init__(self, series: Series) -> None:
+        self._root = series.root
+        self.moves: list[tuple[str, str]] = []
+        self.removals: list[str] = []
+
+    def move(self, staged: Path, target: Path) -> None:
+        """Let ``staged`` replace ``target``."""
+        self.moves.append((self._relative(staged), self._relative(target)))
+
+    def remove(self, target: Path) -> None:
+        """Let ``target`` vanish."""
+        self.removals.append(self._relative(target))
+
+    def _relative(self, path: Path) -> str:
+        # Relative, so that a store that was moved between kill and recovery still recovers.
+        return path.relative_to(self._root).as_posix()
+
+    def to_json(self) -> str:
+        """Return the text of ``commit.json``."""
+        return json.dumps({"moves": self.moves, "removals": self.removals})
+
+
+@contextmanager
+def locked(series: Series) -> Iterator[None]:
+    """Hold the one lock of a series, with every earlier change carried out."""
+    series.meta.mkdir(parents=True, exist_ok=True)
+    with FileLock(series.lock):
+        for folder in _stagings(series):
+            if (folder / _COMMIT).exists():
+                _carry_out(series, folder)
+            elif _ownerless(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+        yield
+
+
+def needs_recovery(series: Series) -> bool:
+    """Whether a change was decided but may not be carried out yet."""
+    return any((folder / _COMMIT).exists() for folder in _stagings(series))
+
+
+@contextmanager
+def staging_folder(series: Series) -> Iterator[Path]:
+    """Make a folder to stage files in; it is gone afterwards, whatever happens."""
+    folder = series.meta / f"{_PREFIX}{uuid.uuid4().hex}"
+    owner = FileLock(folder / _OWNER, thread_local=False)
+    with locked(series):  # or another process would take the new folder for a dead one's
+        folder.mkdir(parents=True)
+        owner.acquire()
+    try:
+        yield folder
+    finally:
+        owner.release()
+        if not (folder / _COMMIT).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def commit(series: Series, folder: Path, change: Change) -> None:
+    """Make ``change`` happen. Call with the series locked and every staged file synced."""
+    write_whole(folder / _COMMIT, change.to_json())
+    _carry_out(series, folder)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there as a whole or not at all, and survives a power cut."""
+    part = path.with_name(f"{path.name}.part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    _sync_folder(path.parent)
+
+
+def _carry_out(series: Series, folder: Path) -> None:
+    change = json.loads((folder / _COMMIT).read_text(encoding="utf-8"))
+    touched: set[Path] = set()
+    for staged, target in change["moves"]:
+        source, place = series.root / staged, series.root / target
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if source.exists():  # or it was moved before the kill
+            source.replace(place)
+        touched.add(place.parent)
+    for target in change["removals"]:
+        place = series.root / target
+        place.unlink(missing_ok=True)
+        touched.add(place.parent)
+    for parent in touched:
+        for folder_above in (parent, *parent.parents):
+            if folder_above.is_dir():
+                _sync_folder(folder_above)
+            if folder_above == series.root:
+                break
+        _drop_empty(parent, series.root)
+    # First the note, then the rest: a folder without it is rubbish to whoever finds it.
+    (folder / _COMMIT).unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _drop_empty(folder: Path, root: Path) -> None:
+    while folder != root:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+        folder = folder.parent
+
+
+def _stagings(series: Series) -> list[Path]:
+    if not series.meta.is_dir():
+        return []
+    return sorted(p for p in series.meta.iterdir() if p.name.startswith(_PREFIX))
+
+
+def _ownerless(folder: Path) -> bool:
+    owner = FileLock(folder / _OWNER, thread_local=False)
+    try:
+        owner.acquire(timeout=0)
+    except Timeout:
+        return False
+    except OSError:
+        return not folder.exists()
+    owner.release()
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder, and needs no such sync
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,190 @@
+"""The Parquet writer and the footer reader: all there is of pyarrow in the store."""
+
+# pyarrow ships no types.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from rangebar_polars.exceptions import RangeBarError
+from rangebar_polars.store.columns import ID
+from rangebar_polars.store.grid import SCALED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["ROW_GROUP", "DayWriter", "Footer", "checked_row_groups", "read_footer"]
+
+ROW_GROUP = 131_072
+"""Rows of a row group. Memory of a scan is this times the row groups in flight, and this many
+eight-byte values still fit a core's own cache while they are decoded and divided."""
+
+_META = "rangebar_polars"
+_DELTA = {pl.Int32, pl.Int64, pl.UInt32, pl.UInt64}
+
+
+def _parquet() -> Any:
+    try:
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        msg = "the trade store needs pyarrow: pip install 'rangebar_polars[store]'"
+        raise ImportError(msg) from error
+    return pq
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What the end of a file tells about it."""
+
+    path: Path
+    rows: int
+    first_id: int
+    last_id: int
+    first_time: int
+    last_time: int
+    columns: dict[str, pl.DataType]
+    divisors: dict[str, int]
+    sums: dict[str, int]
+
+    @property
+    def names(self) -> list[str]:
+        """The columns as users see them, in order."""
+        hidden = {f"{name}_divisor" for name in SCALED}
+        units = {f"{name}_units": name for name in SCALED}
+        return [units.get(name, name) for name in self.columns if name not in hidden]
+
+
+def read_footer(path: Path) -> Footer:
+    """Read what `DayWriter` noted.
+
+    Raises
+    ------
+    RangeBarError
+        Where the file is no file of this store, or cannot be read.
+    """
+    pq = _parquet()
+    try:
+        meta = pq.read_metadata(path)
+        noted = json.loads(meta.metadata[_META.encode()])
+        if noted["format"] != 1:
+            msg = f"{path}: written in format {noted['format']}, this version reads format 1"
+            raise RangeBarError(msg)
+        return Footer(
+            path,
+            meta.num_rows,
+            *noted["ids"],
+            *noted["times"],
+            dict(pl.read_parquet_schema(path)),
+            noted["divisors"],
+            {name: int(text) for name, text in noted["sums"].items()},
+        )
+    except FileNotFoundError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        msg = f"{path}: not a file of this store, or damaged: {error}"
+        raise RangeBarError(msg) from error
+
+
+def checked_row_groups(path: Path) -> Iterator[pl.DataFrame]:
+    """Yield the row groups of a file as they are stored, comparing every page's checksum."""
+    pq = _parquet()
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for index in range(file.num_row_groups):
+            frame = pl.from_arrow(file.read_row_group(index))
+            assert isinstance(frame, pl.DataFrame)
+            yield frame
+
+
+@dataclass
+class DayWriter:
+    """Writes the rows of one day, in the order they come, in the store's layout.
+
+    The caller says what order that is; the writer only remembers whether ids rose all along.
+    """
+
+    path: Path
+    rows: int = 0
+    ordered: bool = True
+    first_id: int = 0
+    last_id: int = 0
+    _times: tuple[int, int] | None = None
+    divisors: dict[str, int] = field(default_factory=dict[str, int])
+    _sums: dict[str, int] = field(default_factory=dict[str, int])
+    _writer: Any = None
+
+    def write(self, batch: pl.DataFrame) -> None:
+        """Append an encoded batch as one row group. All batches must share their divisors."""
+        ids = batch[ID]
+        low = ids[0]
+        rising = bool((ids.diff().slice(1) > 0).all())
+        if not rising or (self.rows and low <= self.last_id):
+            self.ordered = False
+        lowest, highest = ids.min(), ids.max()
+        times = batch["timestamp"].to_physical()
+        first, last = times.min(), times.max()
+        assert isinstance(lowest, int) and isinstance(highest, int)
+        assert isinstance(first, int) and isinstance(last, int)
+        self.first_id = min(self.first_id, lowest) if self.rows else lowest
+        self.last_id = max(self.last_id, highest) if self.rows else highest
+        known = self._times or (first, last)
+        self._times = (min(known[0], first), max(known[1], last))
+        for name in SCALED:
+            if f"{name}_units" in batch.columns:
+                self.divisors[name] = int(batch[f"{name}_divisor"][0])
+                # A day of a meme coin can sum beyond Int64.
+                total = int(batch[f"{name}_units"].cast(pl.Int128).sum())
+                self._sums[name] = self._sums.get(name, 0) + total
+        self.rows += batch.height
+        table = batch.to_arrow()
+        if self._writer is None:
+            self._writer = self._open(batch, table.schema)
+        self._writer.write_table(table, row_group_size=batch.height)
+
+    def _open(self, batch: pl.DataFrame, schema: Any) -> Any:
+        delta = [n for n, t in batch.schema.items() if t in _DELTA or t == pl.Datetime("us")]
+        plain = {n for n, t in batch.schema.items() if t.is_float() or t == pl.Boolean}
+        divisors = {f"{name}_divisor" for name in SCALED}
+        repeats = [n for n in batch.columns if n not in delta and n not in plain - divisors]
+        return _parquet().ParquetWriter(
+            self.path,
+            schema,
+            # Delta packing leaves nothing that a compressor would find worth its time.
+            compression="none",
+            use_dictionary=repeats or False,
+            column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED"),
+            write_page_checksum=True,
+            # Row groups are skipped by these.
+            write_statistics=["timestamp", ID],
+            store_schema=False,
+        )
+
+    def close(self) -> None:
+        """Finish the file and force it to disk."""
+        if self._writer is None:
+            return
+        note = {
+            "format": 1,
+            "ids": [self.first_id, self.last_id],
+            "times": list(self._times or ()),
+            "divisors": self.divisors,
+            "sums": {name: str(total) for name, total in self._sums.items()},
+        }
+        self._writer.add_key_value_metadata({_META: json.dumps(note)})
+        self._writer.close()
+        self._writer = None
+        # Windows can only sync what was opened for writing.
+        with self.path.open("rb+") as file:
+            os.fsync(file.fileno())
+
+    def abandon(self) -> None:
+        """Let go of the file without finishing it."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

@@ -1,0 +1,147 @@
+"""From the files of a series to one lazy frame of trades."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from rangebar_polars.store.columns import ID
+from rangebar_polars.store.grid import decode
+from rangebar_polars.store.parquet import Footer, read_footer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rangebar_polars.store.layout import Series
+    from rangebar_polars.store.span import Span
+
+__all__ = ["decoded_schema", "scan_part", "scan_series"]
+
+
+def decoded_schema(footers: Sequence[Footer]) -> dict[str, pl.DataType]:
+    """Columns of any of the files, as users see them."""
+    schema: dict[str, pl.DataType] = {}
+    for footer in footers:
+        for name in footer.names:
+            schema.setdefault(name, footer.columns.get(name, pl.Float64()))
+    return schema
+
+
+def scan_series(series: Series, span: Span) -> pl.LazyFrame:
+    """Lazy trades of the days in ``span``, in the order of their ids.
+
+    Only the files of those days are in the plan; the instants inside the first and the last day
+    are a filter on top, by which the engine skips row groups.
+    """
+    footers = [read_footer(path) for _, path in series.day_files(span)]
+    if not footers:
+        # The series is known, the days are not: no rows, but the right columns.
+        known = series.day_files()
+        return pl.LazyFrame(schema=decoded_schema([read_footer(known[-1][1])]))
+    frame = _scan(_pieces(footers), decoded_schema(footers))
+    if not span.whole_days:
+        low, high = (pl.lit(us).cast(pl.Datetime("us")) for us in (span.start, span.end))
+        frame = frame.filter(pl.col("timestamp").is_between(low, high, closed="left"))
+    return frame
+
+
+def scan_part(series: Series, part: Span, whole: Span) -> pl.LazyFrame | None:
+    """Lazy trades of the days in ``part``, such that the parts of ``whole`` add up to it.
+
+    What a day shares with the one after it belongs to the earlier of the two.
+    """
+    days = [(day, read_footer(path)) for day, path in series.day_files(whole)]
+    inside = [i for i, (day, _) in enumerate(days) if part.first_day <= day <= part.last_day]
+    if not inside:
+        return None
+    first, last = inside[0], inside[-1] + 1
+    before = days[first - 1][1] if first else None
+    after = days[last][1] if last < len(days) else None
+    footers = [footer for _, footer in days[first:last]]
+    return _scan(_pieces(footers, before, after), decoded_schema(footers))
+
+
+def _scan(pieces: list[_Piece], schema: dict[str, pl.DataType]) -> pl.LazyFrame:
+    frames = [_scan_piece(piece, schema) for piece in pieces]
+    return frames[0] if len(frames) == 1 else pl.concat(frames)
+
+
+@dataclass
+class _Piece:
+    """Files read one after the other, or (`mixed`) the ids that two of them share, sorted."""
+
+    files: list[Footer]
+    above: int | None = None
+    below: int | None = None
+    mixed: bool = False
+
+
+def _overlap(before: Footer, after: Footer) -> bool:
+    return before.first_id < after.first_id <= before.last_id < after.last_id
+
+
+def _pieces(
+    footers: list[Footer], before: Footer | None = None, after: Footer | None = None
+) -> list[_Piece]:
+    """Cut the days where neighbours overlap in ids.
+
+    A trade near midnight may stand in the files of both days, or carry the time of the day
+    before. Such neighbours share a few ids, and there rows are sorted and de-duplicated across
+    the two. Ids that start again from below are another matter: a numbering that began anew,
+    in which equal ids are different trades.
+
+    ``before`` and ``after`` are neighbours outside the range: what is shared with the first is
+    left to it, what is shared with the second comes along.
+    """
+    pieces: list[_Piece] = []
+    shared = before is not None and _overlap(before, footers[0])
+    run = _Piece([footers[0]], before.last_id if before is not None and shared else None)
+    following = [*footers[1:], after] if after is not None else footers[1:]
+    for previous, footer in zip(footers, following, strict=False):
+        if _overlap(previous, footer):
+            if len(run.files) > 1:  # only the last file of the run is cut
+                pieces.append(_Piece(run.files[:-1], run.above))
+                run = _Piece([previous])
+            low, high = footer.first_id, previous.last_id
+            pieces.append(_Piece([previous], run.above, low))
+            above = low - 1 if run.above is None else max(low - 1, run.above)
+            pieces.append(_Piece([previous, footer], above, high + 1, mixed=True))
+            run = _Piece([footer], above=high)
+        elif run.above is None and list(previous.columns) == list(footer.columns):
+            run.files.append(footer)
+        else:
+            pieces.append(run)
+            run = _Piece([footer])
+    if after is None:
+        pieces.append(run)
+    elif run.files[0] is not after:
+        pieces.append(_Piece([file for file in run.files if file is not after], run.above))
+    return pieces
+
+
+def _scan_piece(piece: _Piece, schema: dict[str, pl.DataType]) -> pl.LazyFrame:
+    if piece.mixed:
+        frame = pl.concat([_scan_files([footer], schema) for footer in piece.files])
+    else:
+        frame = _scan_files(piece.files, schema)
+    if piece.above is not None:
+        frame = frame.filter(pl.col(ID) > piece.above)
+    if piece.below is not None:
+        frame = frame.filter(pl.col(ID) < piece.below)
+    if piece.mixed:
+        frame = frame.unique(subset=ID, keep="first", maintain_order=True).sort(ID)
+    return frame
+
+
+def _scan_files(footers: list[Footer], schema: dict[str, pl.DataType]) -> pl.LazyFrame:
+    # Stored columns by name: a later file may keep more than an earlier one.
+    names = footers[0].names
+    frame = pl.scan_parquet(
+        [footer.path for footer in footers],
+        glob=False,
+        hive_partitioning=False,
+    )
+    missing = [pl.lit(None, dtype=t).alias(n) for n, t in schema.items() if n not in names]
+    return frame.select(decode(names)).with_columns(missing).select(list(schema))

@@ -1,0 +1,151 @@
+"""Rows on their way into the store: sorted into one staged file a day.
+
+Trades arrive nearly sorted, so nearly always a day's staged file is already what the store
+wants, and is moved into place. Only days whose ids fall somewhere, or of which something is
+stored already, are read again and merged (`merge`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from rangebar_polars.store.columns import ID
+from rangebar_polars.store.grid import Scales, rescale
+from rangebar_polars.store.parquet import ROW_GROUP, DayWriter
+from rangebar_polars.store.span import DAY_US, day_of
+
+if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
+
+__all__ = ["DayStage", "Staging", "sorted_once"]
+
+_OPEN_DAYS = 4
+
+
+def sorted_once(batch: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows sorted by id, each id once; of equal ids the last row stays."""
+    ids = batch[ID]
+    if bool((ids.diff().slice(1) > 0).all()):
+        return batch
+    return batch.unique(subset=ID, keep="last", maintain_order=True).sort(ID)
+
+
+@dataclass
+class DayStage:
+    """The staged rows of one day."""
+
+    day: date
+    folder: Path
+    scales: Scales
+    files: list[DayWriter] = field(default_factory=list[DayWriter])
+    _waiting: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+    _rows: int = 0
+    _scales_in_file: Scales = field(default_factory=Scales)
+    _open: bool = False
+
+    def add(self, batch: pl.DataFrame) -> None:
+        """Take encoded rows of this day."""
+        batch = sorted_once(batch)
+        self._waiting.append(batch)
+        self._rows += batch.height
+        if self._rows >= ROW_GROUP:
+            self._flush(everything=False)
+
+    def _flush(self, *, everything: bool) -> None:
+        if not self._waiting:
+            return
+        waiting = pl.concat(self._waiting)
+        now = Scales(self.scales.price, self.scales.quantity)
+        if self._open and now != self._scales_in_file:
+            # The rows on disk are on a coarser grid than what came since: a new file.
+            self._close_file()
+        waiting = rescale(waiting, now)
+        at = 0
+        while waiting.height - at >= ROW_GROUP or (everything and at < waiting.height):
+            self._write(waiting.slice(at, ROW_GROUP), now)
+            at += ROW_GROUP
+        left = waiting.slice(at)
+        self._waiting = [left] if left.height else []
+        self._rows = left.height
+
+    def _write(self, batch: pl.DataFrame, scales: Scales) -> None:
+        if not self._open:
+            name = f"{self.day.isoformat()}.{len(self.files)}.tmp"
+            self.files.append(DayWriter(self.folder / name))
+            self._scales_in_file = scales
+            self._open = True
+        self.files[-1].write(batch.rechunk())
+
+    def _close_file(self) -> None:
+        if self._open:
+            self.files[-1].close()
+            self._open = False
+
+    def close(self) -> None:
+        """Write what waits and close the file; later rows would begin another."""
+        self._flush(everything=True)
+        self._close_file()
+
+    def abandon(self) -> None:
+        """Drop everything."""
+        self._waiting = []
+        for file in self.files:
+            file.abandon()
+
+    @property
+    def ready(self) -> DayWriter | None:
+        """The staged file, where it is already sorted and whole."""
+        return self.files[0] if len(self.files) == 1 and self.files[0].ordered else None
+
+
+class Staging:
+    """All days of one write. At most a few are open at a time, however the rows come."""
+
+    def __init__(self, folder: Path, scales: Scales) -> None:
+        self._folder = folder
+        self._scales = scales
+        self._open: dict[date, DayStage] = {}
+        self.days: dict[date, DayStage] = {}
+
+    def add(self, batch: pl.DataFrame) -> None:
+        """Take an encoded batch, of any days."""
+        if batch.is_empty():
+            return
+        times = batch["timestamp"].to_physical()
+        first, last = times.min(), times.max()
+        assert isinstance(first, int) and isinstance(last, int)
+        if first // DAY_US == last // DAY_US:
+            self._stage(day_of(first)).add(batch)
+            return
+        parts = batch.with_columns((times // DAY_US).alias("__day")).partition_by(
+            "__day", maintain_order=True, include_key=True
+        )
+        for part in parts:
+            day = day_of(int(part["__day"][0]) * DAY_US)
+            self._stage(day).add(part.drop("__day"))
+
+    def _stage(self, day: date) -> DayStage:
+        stage = self._open.pop(day, None) or self.days.get(day)
+        if stage is None:
+            stage = self.days[day] = DayStage(day, self._folder, self._scales)
+        self._open[day] = stage  # the most recently used stands last
+        if len(self._open) > _OPEN_DAYS:
+            oldest = next(iter(self._open))
+            self._open.pop(oldest).close()
+        return stage
+
+    def close(self) -> list[DayStage]:
+        """Close every day and return them in order."""
+        for stage in self._open.values():
+            stage.close()
+        self._open.clear()
+        return [self.days[day] for day in sorted(self.days)]
+
+    def abandon(self) -> None:
+        """Drop everything that was staged."""
+        for stage in self.days.values():
+            stage.abandon()

@@ -1,0 +1,311 @@
+"""The store itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from rangebar_polars.store import inspection
+from rangebar_polars.store.batches import iter_batches
+from rangebar_polars.store.columns import Names, TimeUnit, normalise
+from rangebar_polars.store.commit import (
+    Change,
+    commit,
+    locked,
+    needs_recovery,
+    staging_folder,
+    write_whole,
+)
+from rangebar_polars.store.layout import Series, default_root, find_series, series
+from rangebar_polars.store.manifest import Origin, read_manifest, to_text
+from rangebar_polars.store.reading import scan_series
+from rangebar_polars.store.span import Instant, parse_span
+from rangebar_polars.store.writing import WriteReport, write_batches
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from datetime import date
+
+__all__ = ["TradeStore"]
+
+
+class TradeStore:
+    """Trades on disk, by source, symbol and UTC day, in Parquet that other tools read too.
+
+    Parameters
+    ----------
+    root
+        Folder of the store, made at the first write. Default: ``$RANGEBAR_CACHE_DIR``, else the
+        user's cache folder.
+
+    Notes
+    -----
+    Files lie at ``trades/source=*/symbol=*/month=*/*.parquet`` and hold ``price_units`` and
+    ``price_divisor`` (likewise for ``quantity``): the price is the one divided by the other,
+    exactly. Writes are atomic, also over many days and after a kill, and safe from several
+    processes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from datetime import datetime
+    >>> store = TradeStore(tempfile.mkdtemp())
+    >>> trades = pl.DataFrame(
+    ...     {
+    ...         "timestamp": [datetime(2024, 1, 31, 23, 59), datetime(2024, 2, 1, 0, 1)],
+    ...         "price": [42_000.1, 42_000.3],
+    ...         "quantity": [0.5, 0.25],
+    ...         "agg_trade_id": [7, 8],
+    ...     }
+    ... )
+    >>> store.write("BTCUSDT", trades).rows_stored
+    2
+    >>> store.scan("BTCUSDT", start="2024-02").collect()["price"].to_list()
+    [42000.3]
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+        self.root = default_root() if root is None else Path(root)
+
+    def __repr__(self) -> str:
+        return f"TradeStore({str(self.root)!r})"
+
+    def write(
+        self,
+        symbol: str,
+        frame: pl.DataFrame | pl.LazyFrame,
+        *,
+        source: str = "trades",
+        timestamp: str = "timestamp",
+        price: str = "price",
+        quantity: str | None = "quantity",
+        agg_trade_id: str = "agg_trade_id",
+        time_unit: TimeUnit | None = None,
+        origin: Origin | None = None,
+    ) -> WriteReport:
+        """Add trades: all of them or, after an error or a kill, none.
+
+        A lazy frame is run in batches and never stands in memory. Rows are sorted by
+        ``agg_trade_id`` within their UTC day; where an id is there already, the new row
+        replaces the old. Writing the same trades again changes nothing.
+
+        Parameters
+        ----------
+        symbol
+            Name to keep them under: letters, digits, ``.``, ``_``, ``-``.
+        frame
+            Trades in any order; nearly sorted ones are the fast case.
+        source
+            Where they come from. Trades of one symbol from two sources are kept apart.
+        timestamp
+            Column of time: Datetime (stored as microseconds in UTC), or integers with
+            ``time_unit``.
+        price, quantity
+            Columns of numbers with at most eight decimals. ``quantity=None``: there is none.
+        agg_trade_id
+            Column of integers that name each trade.
+        time_unit
+            What an integer ``timestamp`` counts since 1970: ``"s"``, ``"ms"``, ``"us"``, ``"ns"``.
+        origin
+            The file they come from; its hash is remembered with the same commit. A file that
+            was stored before under another hash has its days replaced.
+
+        Returns
+        -------
+        WriteReport
+            Rows and days written. Further columns of the frame are stored as they are.
+
+        Raises
+        ------
+        InvalidTradeError
+            Null, NaN, infinite or negative values, or one that cannot be stored exactly; names
+            column, row and value.
+        RangeBarError
+            A dtype that does not fit.
+        ColumnNotFoundError
+            A named column that is missing.
+        """
+        names = Names(timestamp, price, quantity, agg_trade_id)
+        plan = normalise(frame.lazy(), names, time_unit)
+        batches = iter_batches(plan.collect() if isinstance(frame, pl.DataFrame) else plan)
+        return write_batches(series(self.root, source, symbol), batches, origin)
+
+    def scan(
+        self,
+        symbol: str | Sequence[str],
+        start: Instant | None = None,
+        end: Instant | None = None,
+        columns: Sequence[str] | None = None,
+        *,
+        source: str | None = None,
+    ) -> pl.LazyFrame:
+        """Return stored trades as a lazy frame, in the order of their ids.
+
+        Days outside the range are not in the plan at all; filters on ``timestamp`` or
+        ``agg_trade_id`` skip row groups; only the columns in use are read.
+
+        Parameters
+        ----------
+        symbol
+            One symbol, or several: then they come one after the other, with a column
+            ``symbol`` (String) in front.
+        start, end
+            Dates (or texts such as ``"2024-01-31"`` and ``"2024-01"``) are whole UTC days, both
+            included; a datetime is an instant, as an end exclusive. Default: all there is.
+        columns
+            Columns wanted, in that order. Default: all.
+        source
+            Needed only where a symbol is stored from several sources.
+
+        Returns
+        -------
+        LazyFrame
+            ``timestamp`` Datetime("us") in UTC without a zone, ``price`` and ``quantity``
+            Float64, ``agg_trade_id`` Int64 and whatever else was written.
+
+        Raises
+        ------
+        FileNotFoundError
+            Where nothing is stored for a symbol.
+        ValueError
+            Where a symbol has several sources and none was named, or the range is empty.
+        ColumnNotFoundError
+            Where a wanted column was never stored.
+        """
+        span = parse_span(start, end)
+        if isinstance(symbol, str):
+            frame = scan_series(self._ready(symbol, source), span)
+        else:
+            frames = [
+                scan_series(self._ready(name, source), span).select(
+                    pl.lit(name).alias("symbol"), pl.all()
+                )
+                for name in symbol
+            ]
+            if not frames:
+                msg = "no symbol given"
+                raise ValueError(msg)
+            frame = pl.concat(frames, how="diagonal")
+        return frame if columns is None else frame.select(list(columns))
+
+    def info(self, symbol: str | None = None, *, source: str | None = None) -> pl.DataFrame:
+        """Return what is stored, a row for each source and symbol.
+
+        Returns
+        -------
+        DataFrame
+            ``source``, ``symbol``, ``first_day``, ``last_day``, ``days``, ``rows``, ``bytes``,
+            ``bytes_per_row``.
+        """
+        return inspection.info(self._all(symbol, source))
+
+    def gaps(self, symbol: str, *, source: str | None = None) -> pl.DataFrame:
+        """Return what is missing between the first and the last stored trade.
+
+        Returns
+        -------
+        DataFrame
+            A row for each gap, in order: ``kind`` (``"missing_day"``; ``"id_jump"``: ids are
+            left out; ``"id_reset"``: a numbering that began anew), ``after`` and ``before``
+            (the times of the trades on either side; for a day its first and last instant),
+            ``after_id``, ``before_id`` and ``missing`` (how many days or ids).
+        """
+        return inspection.gaps(self._ready(symbol, source))
+
+    def verify(self, symbol: str | None = None, *, source: str | None = None) -> pl.DataFrame:
+        """Read every file again and return what is wrong with them.
+
+        Checks each page's checksum, that ids rise, that times lie in the file's day, and rows,
+        ids and exact sums against what was noted when the file was written.
+
+        Returns
+        -------
+        DataFrame
+            ``source``, ``symbol``, ``file``, ``problem``: empty where all is well.
+        """
+        return inspection.verify(self._all(symbol, source))
+
+    def delete(
+        self,
+        symbol: str,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        *,
+        source: str | None = None,
+    ) -> int:
+        """Delete the days of a symbol, all of them by default, and return how many there were.
+
+        Days are deleted whole: a range that begins or ends inside a day is refused.
+        """
+        span = parse_span(start, end)
+        if not span.whole_days:
+            msg = f"delete works on whole days, got start={start!r}, end={end!r}"
+            raise ValueError(msg)
+        place = self._ready(symbol, source)
+        with staging_folder(place) as folder, locked(place):
+            change = Change(place)
+            days = place.day_files(span)
+            for _, path in days:
+                change.remove(path)
+            kept = {
+                name: origin
+                for name, origin in read_manifest(place.manifest).items()
+                if origin.last_day < span.first_day or origin.first_day > span.last_day
+            }
+            noted = folder / "sources.json"
+            write_whole(noted, to_text(kept))
+            change.move(noted, place.manifest)
+            commit(place, folder, change)
+        return len(days)
+
+    def symbols(self, *, source: str | None = None) -> list[tuple[str, str]]:
+        """Return the stored (source, symbol) pairs, sorted."""
+        return [(place.source, place.symbol) for place in self._all(None, source)]
+
+    def origins(self, symbol: str, *, source: str) -> dict[str, Origin]:
+        """Return the source files stored for a symbol, by name."""
+        place = series(self.root, source, symbol)
+        _recover(place)
+        return read_manifest(place.manifest)
+
+    def days(self, symbol: str, *, source: str) -> list[date]:
+        """Return the stored days of a symbol, in order."""
+        place = series(self.root, source, symbol)
+        _recover(place)
+        return [day for day, _ in place.day_files()]
+
+    def _all(self, symbol: str | None, source: str | None) -> list[Series]:
+        found = find_series(self.root, source, symbol)
+        for place in found:
+            _recover(place)
+        if symbol is not None and not found:
+            raise FileNotFoundError(self._nothing(symbol, source))
+        return found
+
+    def _ready(self, symbol: str, source: str | None) -> Series:
+        if source is not None:
+            place = series(self.root, source, symbol)
+            _recover(place)
+            found = [place] if place.data.is_dir() else []
+        else:
+            found = self._all(symbol, None)
+        if not found:
+            raise FileNotFoundError(self._nothing(symbol, source))
+        if len(found) > 1:
+            names = [place.source for place in found]
+            msg = f"'{symbol}' is stored from several sources, name one of {names}"
+            raise ValueError(msg)
+        return found[0]
+
+    def _nothing(self, symbol: str, source: str | None) -> str:
+        where = "" if source is None else f" from '{source}'"
+        return f"no trades of '{symbol}'{where} in {self.root}"
+
+
+def _recover(place: Series) -> None:
+    if needs_recovery(place):
+        with locked(place):
+            pass
