@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 __all__ = ["iter_batches"]
 
@@ -32,7 +32,7 @@ def iter_batches(frame: pl.LazyFrame | pl.DataFrame) -> Iterator[pl.DataFrame]:
         yield from batches
 
 
-def _run(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+def _run(frame: pl.LazyFrame) -> Generator[pl.DataFrame]:
     queue: Queue[pl.DataFrame | BaseException | None] = Queue(1)
     stop = threading.Event()
 

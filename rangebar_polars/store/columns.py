@@ -9,6 +9,7 @@ import polars as pl
 from polars.exceptions import ColumnNotFoundError
 
 from rangebar_polars.exceptions import InvalidTradeError, RangeBarError
+from rangebar_polars.store.typed import as_dtype
 
 __all__ = ["ID", "Names", "TimeUnit", "check_batch", "normalise"]
 
@@ -131,7 +132,7 @@ def check_batch(batch: pl.DataFrame, row: int) -> pl.DataFrame:
     if time.dtype == pl.Datetime("ns"):
         lost = (time.to_physical() % 1000) != 0
         _refuse(lost, time, row, "must be whole microseconds, which is what the store keeps")
-        batch = batch.with_columns(time.cast(_TIME))
+        batch = batch.with_columns(as_dtype(time, _TIME))
     return batch
 
 

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from rangebar_polars.store.typed import acquire
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
     from rangebar_polars.store.layout import Series
@@ -56,7 +58,7 @@ class Change:
 
 
 @contextmanager
-def locked(series: Series) -> Iterator[None]:
+def locked(series: Series) -> Generator[None]:
     """Hold the one lock of a series, with every earlier change carried out."""
     series.meta.mkdir(parents=True, exist_ok=True)
     with FileLock(series.lock):
@@ -74,13 +76,13 @@ def needs_recovery(series: Series) -> bool:
 
 
 @contextmanager
-def staging_folder(series: Series) -> Iterator[Path]:
+def staging_folder(series: Series) -> Generator[Path]:
     """Make a folder to stage files in; it is gone afterwards, whatever happens."""
     folder = series.meta / f"{_PREFIX}{uuid.uuid4().hex}"
     owner = FileLock(folder / _OWNER, thread_local=False)
     with locked(series):  # or another process would take the new folder for a dead one's
         folder.mkdir(parents=True)
-        owner.acquire()
+        acquire(owner)
     try:
         yield folder
     finally:
@@ -149,7 +151,7 @@ def _stagings(series: Series) -> list[Path]:
 def _ownerless(folder: Path) -> bool:
     owner = FileLock(folder / _OWNER, thread_local=False)
     try:
-        owner.acquire(timeout=0)
+        acquire(owner, 0)
     except Timeout:
         return False
     except OSError:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from rangebar_polars.exceptions import InvalidTradeError, RangeBarError
+from rangebar_polars.store.typed import as_dtype
 
 __all__ = ["MAX_SCALE", "SCALED", "Scales", "decode", "encode", "rescale"]
 
@@ -72,7 +73,7 @@ def _units(values: pl.Series, scales: Scales, row: int) -> list[pl.Series]:
     same = pl.Series([], dtype=pl.Boolean)
     for scale in range(scales.of(name), MAX_SCALE + 1):
         divisor = 10.0**scale
-        units = (values * divisor).round().cast(pl.Int64, strict=False)
+        units = as_dtype((values * divisor).round(), pl.Int64, strict=False)
         same = (units / divisor).eq_missing(values)
         if same.all():
             scales.grow(name, scale)
@@ -107,7 +108,7 @@ def rescale(batch: pl.DataFrame, scales: Scales) -> pl.DataFrame:
         if divisors.min() == divisors.max() == target:
             continue
         units = batch[f"{name}_units"]
-        factors = (float(target) / divisors).cast(pl.Int64)
+        factors = as_dtype(float(target) / divisors, pl.Int64)
         low, high, most = units.min(), units.max(), factors.max()
         assert isinstance(low, int) and isinstance(high, int) and isinstance(most, int)
         if max(abs(low), abs(high)) * most >= _INT64:

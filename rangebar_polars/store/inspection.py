@@ -16,6 +16,7 @@ from rangebar_polars.store.manifest import read_manifest
 from rangebar_polars.store.parquet import Footer, checked_row_groups, read_footer
 from rangebar_polars.store.reading import scan_series
 from rangebar_polars.store.span import day_of, parse_span
+from rangebar_polars.store.typed import int_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -130,7 +131,7 @@ def _problems(day: date, path: Path) -> Iterator[str]:
             rows += group.height
             last_id = group[ID][-1]
             for name in sums:
-                sums[name] += int(group[f"{name}_units"].cast(pl.Int128).sum())
+                sums[name] += int_sum(group[f"{name}_units"])
     except (OSError, ValueError) as error:  # what pyarrow raises about damaged pages
         yield f"unreadable from row {rows} on: {error}"
         return

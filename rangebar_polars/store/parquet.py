@@ -15,6 +15,7 @@ import polars as pl
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.columns import ID
 from rangebar_polars.store.grid import SCALED
+from rangebar_polars.store.typed import int_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ ROW_GROUP = 131_072
 eight-byte values still fit a core's own cache while they are decoded and divided."""
 
 _META = "rangebar_polars"
-_DELTA = {pl.Int32, pl.Int64, pl.UInt32, pl.UInt64}
+_DELTA = (pl.Int32, pl.Int64, pl.UInt32, pl.UInt64, pl.Datetime)
 
 
 def _parquet() -> Any:
@@ -79,8 +80,10 @@ def read_footer(path: Path) -> Footer:
         return Footer(
             path,
             meta.num_rows,
-            *noted["ids"],
-            *noted["times"],
+            int(noted["ids"][0]),
+            int(noted["ids"][1]),
+            int(noted["times"][0]),
+            int(noted["times"][1]),
             dict(pl.read_parquet_schema(path)),
             noted["divisors"],
             {name: int(text) for name, text in noted["sums"].items()},
@@ -138,8 +141,7 @@ class DayWriter:
         for name in SCALED:
             if f"{name}_units" in batch.columns:
                 self.divisors[name] = int(batch[f"{name}_divisor"][0])
-                # A day of a meme coin can sum beyond Int64.
-                total = int(batch[f"{name}_units"].cast(pl.Int128).sum())
+                total = int_sum(batch[f"{name}_units"])
                 self._sums[name] = self._sums.get(name, 0) + total
         self.rows += batch.height
         table = batch.to_arrow()
@@ -148,7 +150,7 @@ class DayWriter:
         self._writer.write_table(table, row_group_size=batch.height)
 
     def _open(self, batch: pl.DataFrame, schema: Any) -> Any:
-        delta = [n for n, t in batch.schema.items() if t in _DELTA or t == pl.Datetime("us")]
+        delta = [n for n, t in batch.schema.items() if isinstance(t, _DELTA)]
         plain = {n for n, t in batch.schema.items() if t.is_float() or t == pl.Boolean}
         divisors = {f"{name}_divisor" for name in SCALED}
         repeats = [n for n in batch.columns if n not in delta and n not in plain - divisors]

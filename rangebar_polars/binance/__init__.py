@@ -1,0 +1,25 @@
+"""The Binance public archive: `scan_binance`, and what can go wrong."""
+
+from __future__ import annotations
+
+from rangebar_polars.binance.archive import ArchiveOptions, scan_binance
+from rangebar_polars.binance.errors import (
+    ArchiveError,
+    BrokenLineError,
+    FetchError,
+    MissingDaysError,
+)
+from rangebar_polars.binance.files import Kind, Market
+from rangebar_polars.binance.report import FetchReport
+
+__all__ = [
+    "ArchiveError",
+    "ArchiveOptions",
+    "BrokenLineError",
+    "FetchError",
+    "FetchReport",
+    "Kind",
+    "Market",
+    "MissingDaysError",
+    "scan_binance",
+]

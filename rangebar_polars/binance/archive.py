@@ -1,0 +1,203 @@
+"""`scan_binance`: the public archive as a lazy frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict, get_args
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from rangebar_polars.binance.files import Feed, Kind, Market
+from rangebar_polars.binance.report import FetchReport
+from rangebar_polars.binance.session import Access, Missing, Session
+from rangebar_polars.store import TradeStore
+from rangebar_polars.store.batches import iter_batches
+from rangebar_polars.store.span import DAY_US, Instant, Span, parse_span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+    from typing_extensions import Unpack
+
+__all__ = ["ArchiveOptions", "resolve_access", "scan_binance"]
+
+
+class ArchiveOptions(TypedDict, total=False):
+    """Keywords of `scan_binance` that every function reading the archive passes on."""
+
+    store: TradeStore | None
+    missing: Missing
+    recent: bool
+    checksum: bool
+    revalidate: bool
+    base_url: str
+    rest_url: str | None
+    client: httpx.Client | None
+    retries: int
+    backoff_s: float
+    progress: bool
+
+
+def scan_binance(
+    symbol: str,
+    start: Instant,
+    end: Instant | None = None,
+    *,
+    market: Market = "spot",
+    kind: Kind = "aggTrades",
+    report: FetchReport | None = None,
+    **options: Unpack[ArchiveOptions],
+) -> pl.LazyFrame:
+    """Scan trades of the Binance public archive, fetching what is not in the store yet.
+
+    Nothing is fetched before the frame is collected. Then each file is downloaded (the next one
+    meanwhile), checked, decoded in batches into the store, and read from there: memory does not
+    grow with the range, and the next scan reads the store.
+
+    Parameters
+    ----------
+    symbol
+        As the exchange writes it: ``"BTCUSDT"``, ``"BTCUSD_PERP"``.
+    start, end
+        Dates (or texts such as ``"2024-01-31"`` and ``"2024-01"``) are whole UTC days, both
+        included; a datetime is an instant, as an end exclusive. Default end: yesterday, or now
+        with ``recent=True``.
+    market
+        ``"spot"``, ``"um"`` (USD-margined futures) or ``"cm"`` (coin-margined futures, whose
+        quantities are contracts).
+    kind
+        ``"aggTrades"``, or ``"trades"``: single trades, which carry their id as
+        ``agg_trade_id``, ``first_trade_id`` and ``last_trade_id`` alike.
+    report
+        A `FetchReport` to be filled in by the next run.
+    store : TradeStore, optional
+        Where trades are kept. Default: ``TradeStore()``.
+    missing : {"error", "skip"}
+        What to do about days that the archive lacks. Such days raise before anything is
+        fetched, or are left out, logged, and listed in ``report``.
+    recent : bool
+        Take days that are not published yet from the exchange's REST service
+        (``kind="aggTrades"`` only).
+    checksum : bool
+        Check every file against its published sha256 (default).
+    revalidate : bool
+        Ask for the published hash of stored files too, and fetch those that were replaced
+        (default). ``False`` trusts the store, and needs no network where it has all days.
+    base_url, rest_url : str, optional
+        Other servers with the same layout.
+    client : httpx.Client, optional
+        For proxies, limits and timeouts. It is not closed.
+    retries, backoff_s : int, float
+        How often, and after how many seconds first, to try again on 429, 418, 5xx and broken
+        transfers, which go on where they broke.
+    progress : bool
+        Show bars of days and bytes (needs tqdm).
+
+    Returns
+    -------
+    LazyFrame
+        ``timestamp`` Datetime("us"), ``price``, ``quantity`` Float64, ``is_buyer_maker``
+        Boolean, ``agg_trade_id``, ``first_trade_id``, ``last_trade_id`` Int64; for spot
+        ``is_best_match``, for trades ``quote_quantity`` (coin-margined: ``base_quantity``).
+        Sorted by ``agg_trade_id``, each once.
+
+    Raises
+    ------
+    ValueError
+        An unknown market, kind or keyword value, or an end before the start.
+    MissingDaysError
+        When collected: days that the archive lacks.
+    ArchiveError, BrokenLineError
+        When collected: a file that is damaged, names file, line and text. Nothing of it is
+        stored.
+    FetchError
+        When collected: the server gave up, or we did.
+
+    Examples
+    --------
+    >>> import rangebar_polars as rb
+    >>> trades = rb.scan_binance("BTCUSDT", "2024-01-01", "2024-03-31")
+    >>> trades.collect_schema().names()[:4]
+    ['timestamp', 'price', 'quantity', 'is_buyer_maker']
+    """
+    feed = Feed(symbol, market, kind)
+    access = resolve_access(options, feed)
+    if end is None:
+        span = until_now(start, recent=access.recent)
+    else:
+        span = parse_span(start, end)
+    filled = FetchReport() if report is None else report
+    schema = feed.schema
+
+    def source(
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,
+    ) -> Iterator[pl.DataFrame]:
+        filled.clear()
+        left = n_rows
+        with Session(feed, access, filled) as session:
+            for part in session.parts(span):
+                trades = _within(part, span)
+                if predicate is not None:
+                    trades = trades.filter(predicate)
+                trades = trades.select(list(schema) if with_columns is None else with_columns)
+                if left is not None:
+                    trades = trades.head(left)
+                for batch in iter_batches(trades):
+                    yield batch
+                    if left is not None:
+                        left -= batch.height
+                if left == 0:
+                    return
+
+    return register_io_source(source, schema=schema, validate_schema=True, is_pure=False)
+
+
+def resolve_access(options: ArchiveOptions, feed: Feed) -> Access:
+    """Check the options and fill in the defaults.
+
+    Raises
+    ------
+    TypeError
+        An unknown keyword.
+    ValueError
+        A value that is not allowed.
+    """
+    unknown = set(options) - set(ArchiveOptions.__annotations__)
+    if unknown:
+        msg = f"unknown keyword {', '.join(sorted(unknown))}"
+        raise TypeError(msg)
+    given = dict(options)
+    store = given.pop("store", None)
+    access = Access(TradeStore() if store is None else store, **given)  # type: ignore[arg-type]  # pyright: ignore
+    if access.missing not in get_args(Missing):
+        msg = f"missing must be 'error' or 'skip', got {access.missing!r}"
+        raise ValueError(msg)
+    if access.recent and feed.kind != "aggTrades":
+        msg = "recent=True works for kind='aggTrades' only: single trades need an account"
+        raise ValueError(msg)
+    return access
+
+
+def until_now(start: Instant, *, recent: bool) -> Span:
+    """Return the span from ``start`` to the last day that can be had."""
+    from rangebar_polars.binance.session import utc_today
+    from rangebar_polars.store.span import day_number
+
+    today = day_number(utc_today()) * DAY_US
+    begin = parse_span(start, None).start
+    end = today + DAY_US if recent else today
+    if end <= begin:
+        msg = f"start ({start}) lies after the last day that can be had"
+        raise ValueError(msg)
+    return Span(begin, end)
+
+
+def _within(trades: pl.LazyFrame, span: Span) -> pl.LazyFrame:
+    if span.whole_days:
+        return trades
+    low, high = (pl.lit(us).cast(pl.Datetime("us")) for us in (span.start, span.end))
+    return trades.filter(pl.col("timestamp").is_between(low, high, closed="left"))

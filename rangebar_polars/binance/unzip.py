@@ -1,0 +1,72 @@
+"""The one CSV in a zip, as blocks of whole lines."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+from rangebar_polars.binance.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
+
+__all__ = ["csv_blocks", "open_csv"]
+
+BLOCK = 4 << 20
+"""Bytes of a block: large enough for the parser's pace, small enough to hold several."""
+
+_MAX_RATIO = 100  # trades as text compress 4 to 12 times, a bomb a thousand times
+_MAX_LINE = 64 << 10
+_ENCRYPTED = 0x1
+
+
+@contextmanager
+def open_csv(path: Path, name: str) -> Generator[IO[bytes]]:
+    """Open the CSV inside the zip at ``path``, which is called ``name`` in errors.
+
+    Raises
+    ------
+    ArchiveError
+        Where it is no zip, holds anything but one CSV, is encrypted, or claims a size out of all
+        proportion (a zip bomb). What is read is bounded by the claim, and checked by its CRC.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if len(members) != 1:
+                names = ", ".join(member.filename for member in members[:3])
+                raise ArchiveError(name, f"expected one CSV in it, found {len(members)}: {names}")
+            member = members[0]
+            if not member.filename.lower().endswith(".csv"):
+                raise ArchiveError(name, f"expected a CSV in it, found {member.filename!r}")
+            if member.flag_bits & _ENCRYPTED:
+                raise ArchiveError(name, "it is encrypted")
+            if member.file_size > _MAX_RATIO * max(member.compress_size, 1):
+                raise ArchiveError(
+                    name,
+                    f"refused as a zip bomb: {member.compress_size} bytes claim to hold "
+                    f"{member.file_size}",
+                )
+            with archive.open(member) as csv:
+                yield csv
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise ArchiveError(name, f"not a readable zip: {error}") from error
+
+
+def csv_blocks(csv: IO[bytes], name: str, size: int = BLOCK) -> Iterator[bytes]:
+    """Yield the file in blocks of about ``size`` bytes that end with a line."""
+    left = b""
+    while data := csv.read(size):
+        end = data.rfind(b"\n") + 1
+        if end == 0:
+            left += data
+            if len(left) > _MAX_LINE:
+                raise ArchiveError(name, f"a line of more than {_MAX_LINE} bytes")
+            continue
+        yield left + data[:end]
+        left = data[end:]
+    if left:
+        yield left

@@ -1,0 +1,30 @@
+"""Calls whose types their libraries leave open, closed here once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    import polars as pl
+    from filelock import BaseFileLock
+
+__all__ = ["acquire", "as_dtype", "int_sum"]
+
+
+def as_dtype(
+    values: pl.Series, dtype: pl.DataType | type[pl.DataType], *, strict: bool = True
+) -> pl.Series:
+    """Cast a series."""
+    return cast("pl.Series", values.cast(dtype, strict=strict))  # pyright: ignore[reportUnknownMemberType]
+
+
+def int_sum(values: pl.Series) -> int:
+    """Sum integers without wrapping: a day of a meme coin goes beyond Int64."""
+    import polars as pl
+
+    return int(as_dtype(values, pl.Int128).sum())
+
+
+def acquire(lock: BaseFileLock, timeout: float | None = None) -> None:
+    """Take a lock; raises filelock.Timeout where that takes longer than ``timeout`` seconds."""
+    lock.acquire(timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
