@@ -17,6 +17,10 @@ from benches.datasets import Dataset
 from benches.measure import Series
 from benches.workloads import Goal, Workload
 
+_AGREEMENT = """\
+Compared on these very trades before the clock ran; a difference would have ended the run. Times,
+prices and counts are equal to the bit, sums of floats to 1e-9."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -200,8 +204,7 @@ def markdown(outcomes: Sequence[Outcome], runs: int) -> str:
         goals_table(outcomes),
         *(table(outcome) for outcome in outcomes),
         "### Agreement",
-        "Compared on these very trades before the clock ran; a difference would have ended the "
-        "run. Times, prices, counts are equal to the bit, sums of floats to 1e-9.",
+        _AGREEMENT,
         "\n".join(
             f"- {outcome.workload.name}: {line}"
             for outcome in outcomes

@@ -13,7 +13,7 @@ from benches.jobs import FOUR, SEVEN, Job
 EIGHT = (50, 100, 150, 250, 350, 500, 750, 1000)
 
 #: What a consumer sleeps after each batch of bars in the runs with a slow one.
-SLEEP_MS = 50
+SLEEP_MS = 10
 
 
 @dataclass(frozen=True)
