@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from rangebar_polars.binance.report import FetchReport, Progress, TqdmProgress
 from rangebar_polars.binance.rest import fetch_recent
 from rangebar_polars.binance.unzip import csv_blocks, open_csv
 from rangebar_polars.store import Origin, TradeStore
+from rangebar_polars.store.batches import Stop
 from rangebar_polars.store.layout import Series, series
 from rangebar_polars.store.reading import scan_part
 from rangebar_polars.store.span import Span
@@ -84,7 +84,7 @@ class Session:
         self.access = access
         self.report = report
         self._place: Series = series(access.store.root, feed.source, feed.symbol)
-        self._stop = threading.Event()
+        self._stop = Stop()
         self._exits = ExitStack()
         self._progress = Progress()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="rangebar-fetch")
@@ -105,9 +105,9 @@ class Session:
     ) -> None:
         self._stop.set()
         for future in self._coming.values():
-            if not future.cancel():
-                self._release(future)
-        self._pool.shutdown(wait=True)
+            future.add_done_callback(_let_go)
+        # No wait for a transfer: it sees `stop` at its next chunk, or its client closed.
+        self._pool.shutdown(wait=False, cancel_futures=True)
         self._exits.close()
 
     def parts(self, span: Span) -> Iterator[pl.LazyFrame]:
@@ -253,15 +253,6 @@ class Session:
                 continue
             return
 
-    @staticmethod
-    def _release(future: Future[_Download | None]) -> None:
-        try:
-            download = future.result()
-        except BaseException:  # noqa: BLE001 - nobody waits for this file any more
-            return
-        if download is not None:
-            download.lock.release()
-
     def _probe(self, file: ArchiveFile) -> tuple[bool, str | None]:
         url = f"{self.access.base_url.rstrip('/')}/{file.path}"
         http = self._get_http()
@@ -285,6 +276,14 @@ class Session:
     def _count_bytes(self, count: int) -> None:
         self.report.bytes_downloaded += count
         self._progress.add_bytes(count)
+
+
+def _let_go(future: Future[_Download | None]) -> None:
+    """Give up a file that nobody waits for any more; what is there is gone on with next time."""
+    if not future.cancelled() and future.exception() is None:
+        download = future.result()
+        if download is not None:
+            download.lock.release()
 
 
 def _default_client() -> httpx.Client:

@@ -12,10 +12,22 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-__all__ = ["iter_batches"]
+__all__ = ["Stop", "iter_batches"]
 
 _SLICE = 262_144
 _POLL_S = 0.2
+
+
+class Stop(threading.Event):
+    """An event that also counts as set once the program ends.
+
+    Polars drops a generator that it needs no further some time later, perhaps never before the
+    interpreter goes; threads that wait for a consumer must not wait beyond that.
+    """
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+        return super().is_set() or not threading.main_thread().is_alive()
 
 
 def iter_batches(frame: pl.LazyFrame | pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -34,7 +46,7 @@ def iter_batches(frame: pl.LazyFrame | pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def _run(frame: pl.LazyFrame) -> Generator[pl.DataFrame]:
     queue: Queue[pl.DataFrame | BaseException | None] = Queue(1)
-    stop = threading.Event()
+    stop = Stop()
 
     def put(item: pl.DataFrame | BaseException | None) -> bool:
         while not stop.is_set():
@@ -53,7 +65,8 @@ def _run(frame: pl.LazyFrame) -> Generator[pl.DataFrame]:
             end = error
         put(end)
 
-    thread = threading.Thread(target=work, name="rangebar-batches", daemon=True)
+    # Not a daemon: killed inside Polars at exit, a daemon takes the whole process down.
+    thread = threading.Thread(target=work, name="rangebar-batches", daemon=False)
     thread.start()
     try:
         while True:
@@ -68,5 +81,5 @@ def _run(frame: pl.LazyFrame) -> Generator[pl.DataFrame]:
             if item.height:
                 yield item
     finally:
+        # No join: whoever leaves early, often a thread of Polars itself, need not wait.
         stop.set()
-        thread.join()

@@ -1,0 +1,271 @@
+"""From a symbol and two dates to bars."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from rangebar_polars.binance.archive import ArchiveOptions, resolve_access, scan_binance, until_now
+from rangebar_polars.binance.errors import MissingDaysError
+from rangebar_polars.binance.files import Feed, Kind, Market
+from rangebar_polars.exceptions import RangeBarError
+from rangebar_polars.frames import range_bars
+from rangebar_polars.store.span import Instant, Span, parse_span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from typing_extensions import Unpack
+
+    from rangebar_polars._options import Incomplete, Threshold
+    from rangebar_polars.binance.report import FetchReport
+
+__all__ = ["get_n_range_bars", "get_range_bars"]
+
+_log = logging.getLogger(__name__)
+
+Period: TypeAlias = Literal["1d", "1mo"]
+
+_UNPUBLISHED_DAYS = 7
+"""Daily files come the next day, sometimes days late: so many may lack at the very end."""
+
+_LONGEST_GAP = 31
+"""Periods without any trade after which a history is taken to begin."""
+
+
+def get_range_bars(
+    symbol: str | Sequence[str],
+    start: Instant,
+    end: Instant | None = None,
+    threshold_decimal_bps: Threshold | Sequence[Threshold] = 250,
+    *,
+    market: Market = "spot",
+    kind: Kind = "aggTrades",
+    incomplete: Incomplete = "drop",
+    same_timestamp_close: bool = False,
+    reset: str | None = None,
+    max_gap: str | timedelta | None = None,
+    report: FetchReport | None = None,
+    **options: Unpack[ArchiveOptions],
+) -> pl.LazyFrame:
+    """Range bars of a symbol of Binance over any range of dates, as a lazy frame.
+
+    Trades that the store lacks are fetched when the frame is collected; see `scan_binance`.
+
+    Parameters
+    ----------
+    symbol
+        One symbol, or several: then a column ``symbol`` comes first, and each has its own bars.
+    start, end
+        As in `scan_binance`: dates are whole UTC days, both included.
+    threshold_decimal_bps
+        Units of 0.001% (250 is 0.25%), a preset, or a list of either; see `range_bars`.
+    market, kind
+        As in `scan_binance`.
+    incomplete, same_timestamp_close
+        As in `range_bars`.
+    reset, max_gap
+        Begin anew each ``"1d"``, ``"1w"``, ``"1mo"``, ... (UTC), or after a silence; see
+        `range_bars`. With a reset the bars of a period do not depend on where the range begins.
+    report
+        A `FetchReport` to be filled in by the next run (one symbol only).
+    **options
+        ``store``, ``missing``, ``recent``, ``checksum``, ``revalidate``, ``base_url``,
+        ``rest_url``, ``client``, ``retries``, ``backoff_s``, ``progress``: as in `scan_binance`.
+
+    Returns
+    -------
+    LazyFrame
+        The columns of `range_bars`, ``open_time`` and ``close_time`` as Datetime("us") in UTC.
+
+    Raises
+    ------
+    ValueError
+        At the call: unknown market, kind, or values out of range.
+    MissingDaysError, ArchiveError, FetchError, InvalidTradeError
+        When collected.
+
+    Examples
+    --------
+    >>> import rangebar_polars as rb
+    >>> bars = rb.get_range_bars("BTCUSDT", "2024-01", "2024-06", threshold_decimal_bps=250)
+    >>> bars.collect_schema().names()[:6]
+    ['open_time', 'close_time', 'open', 'high', 'low', 'close']
+    """
+    bar_options = _bar_options(incomplete, same_timestamp_close, reset, max_gap)
+    if isinstance(symbol, str):
+        trades = scan_binance(
+            symbol, start, end, market=market, kind=kind, report=report, **options
+        )
+        return range_bars(trades, threshold_decimal_bps, **bar_options)
+    symbols = list(symbol)
+    if not symbols:
+        msg = "no symbol given"
+        raise ValueError(msg)
+    if report is not None:
+        msg = "report= takes one symbol: ask for the symbols one by one to have reports"
+        raise ValueError(msg)
+    frames = [
+        scan_binance(name, start, end, market=market, kind=kind, **options).select(
+            pl.lit(name).alias("symbol"), pl.all()
+        )
+        for name in symbols
+    ]
+    return range_bars(pl.concat(frames), threshold_decimal_bps, by="symbol", **bar_options)
+
+
+def get_n_range_bars(
+    symbol: str,
+    n: int,
+    end: Instant | None = None,
+    threshold_decimal_bps: Threshold = 250,
+    *,
+    market: Market = "spot",
+    kind: Kind = "aggTrades",
+    incomplete: Incomplete = "drop",
+    same_timestamp_close: bool = False,
+    reset: Period = "1d",
+    **options: Unpack[ArchiveOptions],
+) -> pl.LazyFrame:
+    """The last ``n`` range bars of a symbol, reading no more days than it takes.
+
+    Where a range bar closes depends on where the first one opened. So these bars begin anew
+    with each UTC day, or month: they are the last ``n`` of ``get_range_bars(..., reset=reset)``
+    from any start, which lets days be read backwards and no more of them than needed.
+
+    Parameters
+    ----------
+    symbol
+        As the exchange writes it.
+    n
+        How many bars, at least 1.
+    end
+        As in `scan_binance`. Default: the last published day, or now with ``recent=True``.
+    threshold_decimal_bps
+        One threshold, or a preset; see `range_bars`.
+    market, kind, incomplete, same_timestamp_close
+        As in `get_range_bars`.
+    reset
+        ``"1d"`` or ``"1mo"``.
+    **options
+        As in `get_range_bars`. With ``missing="skip"`` days without trades are passed over, and
+        there are fewer than ``n`` bars where the history is too short for more.
+
+    Returns
+    -------
+    LazyFrame
+        ``n`` bars, oldest first, with the columns of `range_bars`.
+
+    Raises
+    ------
+    ValueError
+        At the call: ``n`` below 1, or values that are not allowed.
+    RangeBarError
+        When collected: the history has fewer bars.
+
+    Examples
+    --------
+    >>> import rangebar_polars as rb
+    >>> bars = rb.get_n_range_bars("BTCUSDT", 500, end="2024-06-30")
+    >>> "close" in bars.collect_schema()
+    True
+    """
+    if n < 1:
+        msg = f"n must be at least 1, got {n}"
+        raise ValueError(msg)
+    if reset not in get_args(Period):
+        msg = f"reset must be '1d' or '1mo', got {reset!r}"
+        raise ValueError(msg)
+    feed = Feed(symbol, market, kind)
+    access = resolve_access(options, feed)
+    if end is None:
+        span = until_now("1970-01-01", recent=access.recent)
+    else:
+        span = parse_span(None, end)
+    bar_options = _bar_options(incomplete, same_timestamp_close, None, None)
+
+    def bars_of(trades: pl.LazyFrame) -> pl.LazyFrame:
+        return range_bars(trades, threshold_decimal_bps, **bar_options)
+
+    def period_bars(period: Span) -> pl.DataFrame:
+        first, last = _instant(period.start), _instant(period.end)
+        trades = scan_binance(symbol, first, last, market=market, kind=kind, **options)
+        return bars_of(trades).collect(engine="streaming")
+
+    def last_bars() -> pl.DataFrame:
+        found: list[pl.DataFrame] = []
+        have = silent = 0
+        for period in _backwards(span, reset):
+            try:
+                bars = period_bars(period)
+            except MissingDaysError:
+                # At the end it is not there yet; before, it is missing.
+                late = end is None and not have and silent < _UNPUBLISHED_DAYS
+                if not late:
+                    raise
+                bars = schema.to_frame()
+            found.append(bars)
+            have += bars.height
+            silent = 0 if bars.height else silent + 1
+            if have >= n:
+                break
+            if silent > _LONGEST_GAP:
+                problem = f"{symbol} has {have} bars up to {span.last_day}, {n} were asked for"
+                if access.missing == "error":
+                    raise RangeBarError(problem)
+                _log.warning("%s", problem)
+                break
+        return pl.concat(reversed(found)).tail(n)
+
+    schema = bars_of(pl.LazyFrame(schema=feed.schema)).collect_schema()
+
+    def source(
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,  # noqa: ARG001 - a hint
+    ) -> Iterator[pl.DataFrame]:
+        bars = last_bars()
+        if predicate is not None:
+            bars = bars.filter(predicate)
+        if n_rows is not None:
+            bars = bars.head(n_rows)
+        yield bars if with_columns is None else bars.select(with_columns)
+
+    return register_io_source(source, schema=schema, validate_schema=True, is_pure=False)
+
+
+def _bar_options(
+    incomplete: Incomplete,
+    same_timestamp_close: bool,
+    reset: str | None,
+    max_gap: str | timedelta | None,
+) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "incomplete": incomplete,
+        "same_timestamp_close": same_timestamp_close,
+    }
+    if reset is not None:
+        given["reset"] = reset
+    if max_gap is not None:
+        given["max_gap"] = max_gap
+    return given
+
+
+def _instant(us: int) -> datetime:
+    return datetime(1970, 1, 1) + timedelta(microseconds=us)  # noqa: DTZ001 - all is UTC here
+
+
+def _backwards(span: Span, reset: Period) -> Iterator[Span]:
+    """Yield the days or months of a span from the last to the first."""
+    last: date = span.last_day
+    while last >= span.first_day:
+        first = last if reset == "1d" else last.replace(day=1)
+        whole = Span.of_days(first, last)
+        yield Span(max(whole.start, span.start), min(whole.end, span.end))
+        last = first - timedelta(days=1)
