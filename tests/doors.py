@@ -1,0 +1,80 @@
+"""The ways into the library that must all lead to the same bars.
+
+A door takes trades and a threshold and gives bars; keyword arguments are those of
+``rangebar_polars.range_bars``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+from polars._typing import EngineType
+
+import rangebar_polars as rb
+
+__all__ = ["DOORS", "ENGINES", "FRAME_DOORS", "ID_DOORS", "Door", "bars_expression"]
+
+Door = Callable[..., pl.DataFrame]
+
+ENGINES: tuple[EngineType, ...] = ("in-memory", "streaming")
+
+OPTIONAL = ("is_buyer_maker", "agg_trade_id", "first_trade_id", "last_trade_id")
+
+
+def bars_expression(trades: pl.DataFrame, threshold: int, **options: Any) -> pl.Expr:
+    """``rb.bars`` with every optional column named that the trades have."""
+    present: dict[str, Any] = {name: name for name in OPTIONAL if name in trades.columns}
+    return rb.bars(threshold_decimal_bps=threshold, **{**present, **options})
+
+
+def eager(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
+    return rb.range_bars(trades, threshold, **options)
+
+
+def lazy(engine: EngineType) -> Door:
+    def door(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
+        return rb.range_bars(trades.lazy(), threshold, **options).collect(engine=engine)
+
+    return door
+
+
+def expression(engine: EngineType) -> Door:
+    def door(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
+        bars = trades.lazy().select(bars_expression(trades, threshold, **options))
+        return bars.unnest("bars").collect(engine=engine)
+
+    return door
+
+
+def ids_eager(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
+    return rb.with_bar_id(trades, threshold, **options)
+
+
+def ids_lazy(engine: EngineType) -> Door:
+    def door(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
+        return rb.with_bar_id(trades.lazy(), threshold, **options).collect(engine=engine)
+
+    return door
+
+
+FRAME_DOORS: dict[str, Door] = {
+    "DataFrame": eager,
+    "LazyFrame, streaming": lazy("streaming"),
+    "LazyFrame, in-memory": lazy("in-memory"),
+}
+"""Those that take keys, and several thresholds with a column that tells them apart."""
+
+ID_DOORS: dict[str, Door] = {
+    "DataFrame": ids_eager,
+    "LazyFrame, streaming": ids_lazy("streaming"),
+    "LazyFrame, in-memory": ids_lazy("in-memory"),
+}
+"""Doors that give the trades with their bar ids."""
+
+DOORS: dict[str, Door] = {
+    **FRAME_DOORS,
+    "expression, streaming": expression("streaming"),
+    "expression, in-memory": expression("in-memory"),
+}
