@@ -101,7 +101,7 @@ impl Batch {
     /// # Errors
     /// If lengths differ or a cast fails.
     pub fn new(layout: &Layout, series: &[Series]) -> Result<Self, Error> {
-        let len = series.first().map_or(0, Series::len);
+        let len = series.first().map_or(0, |s| s.len());
         let mut columns = Vec::with_capacity(series.len());
         let mut null: Option<(Role, usize)> = None;
         for ((role, _, dtype), series) in layout.columns.iter().zip(series) {
@@ -153,12 +153,12 @@ impl Batch {
         self.len
     }
 
-    /// The first row that cannot be read for a null in it, and the error that says so.
+    /// The error of the first row that has a null in it.
     #[must_use]
-    pub fn null_error(&self, offset: u64) -> Option<(usize, TradeError)> {
+    pub fn null_error(&self, offset: u64) -> Option<TradeError> {
         self.null.map(|(field, row)| {
             let problem = Problem::Null;
-            (row, TradeError { field, row: offset + row as u64, value: Value::Null, problem })
+            TradeError { field, row: offset + row as u64, value: Value::Null, problem }
         })
     }
 

@@ -104,7 +104,7 @@ impl Grouped {
     /// # Errors
     /// As [`Self::push`].
     pub fn push_ids(&mut self, columns: &[Series], by: &[Series]) -> Result<Vec<u32>, Error> {
-        let mut ids = vec![0; columns.first().map_or(0, Series::len)];
+        let mut ids = vec![0; columns.first().map_or(0, |s| s.len())];
         self.feed(columns, by, |_| Ids::default(), |start, done| done.write(&mut ids[start..]))?;
         Ok(ids)
     }

@@ -18,7 +18,7 @@ fn machines(inputs: &[Series], options: &Options) -> PolarsResult<Grouped> {
 
 /// Literals come as one row; everything else must be as long as the rest, which is checked later.
 fn broadcast(inputs: &[Series]) -> Vec<Series> {
-    let len = inputs.iter().map(Series::len).max().unwrap_or(0);
+    let len = inputs.iter().map(|s| s.len()).max().unwrap_or(0);
     inputs.iter().map(|s| if s.len() == 1 && len > 1 { s.new_from_index(0, len) } else { s.clone() }).collect()
 }
 

@@ -2,7 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use polars::prelude::{IdxSize, IntoColumn, PlSmallStr, Series};
+use polars::prelude::{NamedFromOwned as _, PlSmallStr, Series};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3_polars::{PyDataFrame, PySeries};
 
@@ -27,12 +28,14 @@ impl BarStream {
             .map_err(|_| Error::Input("an earlier call failed in the middle; start again".to_owned()))
     }
 
-    fn columns(&self, frame: &PyDataFrame) -> Result<(Vec<Series>, Vec<Series>), Error> {
+    /// The columns that are read, and no others: a frame may have many more.
+    fn columns(&self, frame: &Bound<'_, PyAny>) -> PyResult<(Vec<Series>, Vec<Series>)> {
+        let get_column = intern!(frame.py(), "get_column");
         let pick = |names: &[PlSmallStr]| {
-            names
-                .iter()
-                .map(|name| Ok(frame.0.column(name)?.as_materialized_series().clone()))
-                .collect::<Result<Vec<Series>, Error>>()
+            let series = |name: &PlSmallStr| {
+                Ok(frame.call_method1(get_column, (name.as_str(),))?.extract::<PySeries>()?.0)
+            };
+            names.iter().map(series).collect::<PyResult<Vec<Series>>>()
         };
         Ok((pick(&self.names)?, pick(&self.by)?))
     }
@@ -69,9 +72,9 @@ impl BarStream {
     }
 
     /// The bars that a batch closes.
-    fn push(&self, py: Python<'_>, frame: PyDataFrame) -> PyResult<PyDataFrame> {
+    fn push(&self, py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<PyDataFrame> {
+        let (columns, by) = self.columns(frame)?;
         py.detach(|| {
-            let (columns, by) = self.columns(&frame)?;
             let mut state = self.lock()?;
             let bars = state.push(&columns, &by)?;
             state.frame(&bars)
@@ -81,11 +84,11 @@ impl BarStream {
     }
 
     /// The bar id of every trade of a batch.
-    fn push_ids(&self, py: Python<'_>, frame: PyDataFrame, name: &str) -> PyResult<PySeries> {
+    fn push_ids(&self, py: Python<'_>, frame: &Bound<'_, PyAny>, name: &str) -> PyResult<PySeries> {
+        let (columns, by) = self.columns(frame)?;
         py.detach(|| {
-            let (columns, by) = self.columns(&frame)?;
-            let ids: Vec<IdxSize> = self.lock()?.push_ids(&columns, &by)?;
-            Ok(Series::new(name.into(), ids).into_column().take_materialized_series())
+            let ids = self.lock()?.push_ids(&columns, &by)?;
+            Ok(Series::from_vec(name.into(), ids))
         })
         .map(PySeries)
         .map_err(to_python)

@@ -1,0 +1,62 @@
+# `make demo` and `make test` do all the set-up themselves: git, make, Python >= 3.10 and cargo.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Rebuild the compiled part when any of these is newer.
+SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock pyproject.toml
+
+.PHONY: help demo test lint bench bench-billion store-bench doc format clean
+
+help: ## Show what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.tools: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' 'maturin>=1.9,<2'
+	touch $@
+
+# Release mode always: an unoptimized build is of no use to anybody here.
+$(VENV)/.built: $(VENV)/.tools $(SOURCES)
+	. $(BIN)/activate && maturin develop --release --quiet
+	touch $@
+
+$(VENV)/.test: $(VENV)/.built
+	$(BIN)/python -m pip install --quiet --group test --group lint
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --group bench
+	touch $@
+
+demo: $(VENV)/.built ## Bars from Parquet, lazily: on made-up trades, or TRADES='path/*.parquet'
+	$(BIN)/python examples/demo.py
+
+test: lint $(VENV)/.test ## Everything: lints, types, the core's tests, the package's tests
+	cargo test --quiet --no-default-features
+	$(BIN)/python -m mypy.stubtest rangebar_polars._internal
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.test ## Formatting, lints and type checks
+	cargo fmt --check
+	cargo clippy --quiet --all-targets -- -D warnings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+format: $(VENV)/.test ## Put the sources into their form
+	cargo fmt
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.bench ## Measure against a bare scan, a numba loop and the incumbent; BENCH='--quick' for a short one
+	$(BIN)/python -m benches.run $(BENCH)
+
+bench-billion: $(VENV)/.bench ## A billion trades in one run
+	$(BIN)/python -m benches.billion
+
+store-bench: $(VENV)/.bench ## Measure the store and the archive source
+	$(BIN)/python -m benches.store_bench
+
+clean: ## Remove what was built and made
+	rm -rf target $(VENV) .demo .bench

@@ -1,0 +1,266 @@
+"""The streaming door: bars of a lazy plan, batch by batch, as a lazy plan again."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from rangebar_polars import _internal
+from rangebar_polars._options import Settings
+
+__all__ = ["BarIdSource", "BarSource", "register", "stream"]
+
+
+class _Handoff:
+    """
+    A place for one thing, between the thread that runs the plan and the one that takes bars.
+
+    A `queue.Queue(1)`, but one that a giver can be sent home from: without that, whoever stops
+    taking would leave a thread of Polars waiting for ever.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._things: list[Any] = []
+        self._stopped = False
+
+    def put(self, thing: Any) -> bool:
+        """Hand over `thing`; False if nobody takes any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or not self._things)
+            if not self._stopped:
+                self._things.append(thing)
+                self._changed.notify_all()
+            return not self._stopped
+
+    def take(self) -> Any:
+        with self._changed:
+            self._changed.wait_for(lambda: self._things)
+            thing = self._things.pop()
+            self._changed.notify_all()
+            return thing
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._things.clear()
+            self._changed.notify_all()
+
+
+class _End:
+    """The end of a plan, and what it ended with."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+def stream(
+    plan: pl.LazyFrame, work: Callable[[pl.DataFrame], pl.DataFrame]
+) -> Generator[pl.DataFrame, None, None]:
+    """
+    Run `plan` in Polars' streaming engine, and give what `work` makes of each batch.
+
+    The work is done on the engine's side of the handoff, so that what waits there is small, and
+    the engine decodes the next batches meanwhile. Not `collect_batches`: that ends as if all
+    were well when the plan panics.
+
+    Parameters
+    ----------
+    plan
+        A lazy frame. Its batches come in order.
+    work
+        Called with one batch at a time. Empty results are dropped.
+
+    Raises
+    ------
+    BaseException
+        Whatever the plan or `work` raised, as it was.
+    """
+    handoff = _Handoff()
+
+    def on_batch(batch: pl.DataFrame) -> bool:
+        made = work(batch)
+        # True tells the engine to stop early.
+        return made.height > 0 and not handoff.put(made)
+
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            plan.sink_batches(on_batch, maintain_order=True, engine="streaming")
+        except BaseException as raised:  # noqa: BLE001 - handed on, a panic too
+            error = raised
+        handoff.put(_End(error))
+
+    thread = threading.Thread(target=run, name="rangebar-plan", daemon=True)
+    thread.start()
+    try:
+        while not isinstance(thing := handoff.take(), _End):
+            yield thing
+        if thing.error is not None:
+            raise thing.error
+    finally:
+        handoff.stop()
+
+
+@cache
+def _source_keywords() -> frozenset[str]:
+    """What `register_io_source` of the installed Polars knows."""
+    return frozenset(inspect.signature(register_io_source).parameters)
+
+
+def register(
+    source: Callable[..., Iterator[pl.DataFrame]], schema: pl.Schema, *, name: str, detail: str, pure: bool
+) -> pl.LazyFrame:
+    """Make a lazy frame of a source; its name is shown by `explain` where Polars can."""
+    keywords: dict[str, Any] = {
+        "validate_schema": True,
+        "is_pure": pure,
+        "explain_name": name,
+        "explain_detail": detail,
+    }
+    known = {key: value for key, value in keywords.items() if key in _source_keywords()}
+    return register_io_source(source, schema=schema, **known)
+
+
+def _conjuncts(predicate: pl.Expr) -> list[pl.Expr]:
+    """The parts of a predicate that must all be true."""
+    inputs = predicate.meta.pop()
+    if len(inputs) == 2:
+        for left, right in (inputs, inputs[::-1]):
+            if (left & right).meta == predicate.meta:
+                return [*_conjuncts(left), *_conjuncts(right)]
+    return [predicate]
+
+
+def _on_keys(predicate: pl.Expr | None, by: list[str] | None) -> list[pl.Expr]:
+    """The parts of a predicate that speak of keys alone: the only ones that trades may be held to."""
+    if predicate is None or by is None:
+        return []
+    return [
+        part
+        for part in _conjuncts(predicate)
+        if (roots := part.meta.root_names()) and set(roots) <= set(by)
+    ]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What both sources know. A plain object, so that a plan that holds it can be pickled."""
+
+    trades: pl.LazyFrame
+    schema: pl.Schema
+    """Schema of the trades."""
+    columns: dict[str, str]
+    """Column names by part."""
+    by: list[str] | None
+    settings: Settings
+
+    def _machine(self, roles: dict[str, str], wanted: list[str] | None) -> _internal.BarStream:
+        """A machine with no trade seen; made anew for every run, so that runs are equal."""
+        names = [*roles.values(), *(self.by or ())]
+        sample = pl.DataFrame(schema={name: self.schema[name] for name in dict.fromkeys(names)})
+        return _internal.BarStream(
+            sample, list(roles.values()), self.by, self.settings.options(list(roles)), wanted
+        )
+
+
+def _first(frames: Iterator[pl.DataFrame], n_rows: int | None) -> Iterator[pl.DataFrame]:
+    """Exactly the first `n_rows`; closes the source of frames as soon as it has them."""
+    if n_rows is None:
+        yield from frames
+        return
+    for frame in frames if n_rows else ():
+        yield frame.head(n_rows)
+        n_rows -= min(n_rows, frame.height)
+        if n_rows == 0:
+            return
+
+
+@dataclass(frozen=True)
+class BarSource(_Source):
+    """Bars of `trades`."""
+
+    empty: pl.DataFrame = field(init=False)
+    """No bars, with the schema that all bars have."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "empty", self._machine(self.columns, None).empty())
+
+    def eager(self, trades: pl.DataFrame) -> pl.DataFrame:
+        """The bars of trades in memory."""
+        machine = self._machine(self.columns, None)
+        bars = machine.push(trades)
+        return bars.vstack(machine.finish()) if self.settings.incomplete == "keep" else bars
+
+    def __call__(
+        self,
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,  # noqa: ARG002 - a hint; batches come as the plan makes them
+    ) -> Iterator[pl.DataFrame]:
+        """What Polars calls: see `polars.io.plugins.register_io_source`."""
+        asked = with_columns if with_columns is not None else self.empty.columns
+        wanted = asked if predicate is None else [*asked, *predicate.meta.root_names()]
+        needs = {"timestamp", "price", *self._machine(self.columns, wanted).needs()}
+        roles = {role: name for role, name in self.columns.items() if role in needs}
+        plan = self.trades.filter(*on_keys) if (on_keys := _on_keys(predicate, self.by)) else self.trades
+        plan = plan.select(list(dict.fromkeys([*roles.values(), *(self.by or ())])))
+        machine = self._machine(roles, wanted)
+
+        def finished(bars: pl.DataFrame) -> pl.DataFrame:
+            if predicate is not None:
+                bars = bars.filter(predicate)
+            return bars.select(asked)
+
+        def bars() -> Iterator[pl.DataFrame]:
+            for batch in stream(plan, machine.push):
+                yield finished(batch)
+            yield finished(machine.finish())
+
+        yield from _first(bars(), n_rows)
+
+
+@dataclass(frozen=True)
+class BarIdSource(_Source):
+    """The trades themselves, with the bar that each belongs to."""
+
+    name: str = "bar_id"
+
+    def check(self) -> None:
+        """Raise at once for a column of a wrong dtype."""
+        self._machine(self.columns, None)
+
+    def eager(self, trades: pl.DataFrame) -> pl.DataFrame:
+        """Trades in memory, with their bar ids."""
+        return trades.with_columns(self._machine(self.columns, None).push_ids(trades, self.name))
+
+    def __call__(
+        self,
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,  # noqa: ARG002 - as above
+    ) -> Iterator[pl.DataFrame]:
+        """What Polars calls: see `polars.io.plugins.register_io_source`."""
+        asked = with_columns if with_columns is not None else [*self.schema, self.name]
+        roots = predicate.meta.root_names() if predicate is not None else []
+        plan = self.trades.filter(*on_keys) if (on_keys := _on_keys(predicate, self.by)) else self.trades
+        machine = self._machine(self.columns, None)
+        reads = [*asked, *roots, *self.columns.values(), *(self.by or ())]
+        plan = plan.select([name for name in dict.fromkeys(reads) if name in self.schema])
+
+        def work(batch: pl.DataFrame) -> pl.DataFrame:
+            batch = batch.with_columns(machine.push_ids(batch, self.name))
+            if predicate is not None:
+                batch = batch.filter(predicate)
+            return batch.select(asked)
+
+        yield from _first(stream(plan, work), n_rows)
