@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from typing import Any, Final, Literal, TypeAlias
 
@@ -19,7 +20,9 @@ __all__ = [
     "Incomplete",
     "Optional_",
     "Settings",
+    "Span",
     "Threshold",
+    "TimeUnit",
     "TradeColumns",
     "keys_of",
     "thresholds_of",
@@ -37,6 +40,8 @@ THRESHOLD_PRESETS: Final[Mapping[str, int]] = {
 
 Threshold: TypeAlias = "int | str"
 Incomplete: TypeAlias = Literal["drop", "keep"]
+Span: TypeAlias = "str | timedelta"
+TimeUnit: TypeAlias = Literal["ns", "us", "ms"]
 
 
 class Auto(Enum):
@@ -90,6 +95,14 @@ def thresholds_of(value: Threshold | Sequence[Threshold]) -> list[int]:
     return thresholds
 
 
+def span_of(value: Span | None) -> str | None:
+    """A span of time as Polars writes it."""
+    if isinstance(value, timedelta):
+        microseconds = value // timedelta(microseconds=1)
+        return f"{'-' if microseconds < 0 else ''}{abs(microseconds)}us"
+    return value
+
+
 def keys_of(by: str | Sequence[str] | None) -> list[str] | None:
     """The key columns."""
     if by is None:
@@ -114,10 +127,20 @@ class Settings:
     """How bars are made, apart from the columns they are made of."""
 
     thresholds: tuple[int, ...]
-    same_timestamp_close: bool
-    incomplete: Incomplete
+    same_timestamp_close: bool = False
+    incomplete: Incomplete = "drop"
+    reset: str | None = None
+    offset: Span | None = None
+    max_gap: Span | None = None
+    time_unit: TimeUnit | None = None
 
     def __post_init__(self) -> None:
+        if self.offset is not None and self.reset is None:
+            msg = "offset moves the boundaries of reset; give reset too, or leave it out"
+            raise ValueError(msg)
+        if self.time_unit not in (None, "ns", "us", "ms"):
+            msg = f"time_unit must be 'ns', 'us' or 'ms', got {self.time_unit!r}"
+            raise ValueError(msg)
         if self.incomplete not in ("drop", "keep"):
             msg = f"incomplete must be 'drop' or 'keep', got {self.incomplete!r}"
             raise ValueError(msg)
@@ -129,6 +152,10 @@ class Settings:
             "same_timestamp_close": bool(self.same_timestamp_close),
             "keep_incomplete": self.incomplete == "keep",
             "roles": list(roles),
+            "reset": self.reset,
+            "offset": span_of(self.offset),
+            "max_gap": span_of(self.max_gap),
+            "time_unit": self.time_unit,
         }
 
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 from polars.plugins import register_plugin_function
 
-from rangebar_polars._options import Incomplete, Settings, Threshold, thresholds_of
+from rangebar_polars._options import (
+    Incomplete,
+    Settings,
+    Span,
+    Threshold,
+    TimeUnit,
+    thresholds_of,
+)
 
 if TYPE_CHECKING:
     from polars._typing import IntoExprColumn
@@ -44,6 +51,10 @@ def bar_id(
     *,
     threshold_decimal_bps: Threshold,
     same_timestamp_close: bool = False,
+    reset: str | None = None,
+    offset: Span | None = None,
+    max_gap: Span | None = None,
+    time_unit: TimeUnit | None = None,
 ) -> pl.Expr:
     """
     Number of the range bar that each trade belongs to.
@@ -59,7 +70,7 @@ def bar_id(
         Times, as for :func:`range_bars`. None: no times, and no gate.
     threshold_decimal_bps
         One threshold, in units of 0.001%, or a preset.
-    same_timestamp_close
+    same_timestamp_close, reset, offset, max_gap, time_unit
         As for :func:`range_bars`.
 
     Returns
@@ -87,7 +98,14 @@ def bar_id(
     if len(thresholds) > 1:
         msg = f"bar_id takes one threshold, got {len(thresholds)}"
         raise ValueError(msg)
-    settings = Settings(tuple(thresholds), same_timestamp_close, "drop")
+    settings = Settings(
+        tuple(thresholds),
+        same_timestamp_close,
+        reset=reset,
+        offset=offset,
+        max_gap=max_gap,
+        time_unit=time_unit,
+    )
     inputs = {"timestamp": timestamp, "price": price}
     return _call("bar_id", inputs, settings, changes_length=False).alias("bar_id")
 
@@ -104,6 +122,10 @@ def bars(
     last_trade_id: IntoExprColumn | None = None,
     incomplete: Incomplete = "drop",
     same_timestamp_close: bool = False,
+    reset: str | None = None,
+    offset: Span | None = None,
+    max_gap: Span | None = None,
+    time_unit: TimeUnit | None = None,
 ) -> pl.Expr:
     """
     Range bars, as an expression.
@@ -120,7 +142,7 @@ def bars(
     is_buyer_maker, agg_trade_id, first_trade_id, last_trade_id
         As for :func:`range_bars`, but used only where named: an expression has no schema to look
         at.
-    incomplete, same_timestamp_close
+    incomplete, same_timestamp_close, reset, offset, max_gap, time_unit
         As for :func:`range_bars`.
 
     Returns
@@ -162,7 +184,15 @@ def bars(
     │ b      ┆ 5.0   ┆ 4.9   ┆ 7.0    │
     └────────┴───────┴───────┴────────┘
     """
-    settings = Settings(tuple(thresholds_of(threshold_decimal_bps)), same_timestamp_close, incomplete)
+    settings = Settings(
+        tuple(thresholds_of(threshold_decimal_bps)),
+        same_timestamp_close,
+        incomplete,
+        reset,
+        offset,
+        max_gap,
+        time_unit,
+    )
     inputs = {
         "timestamp": timestamp,
         "price": price,

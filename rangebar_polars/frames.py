@@ -13,7 +13,9 @@ from rangebar_polars._options import (
     Incomplete,
     Optional_,
     Settings,
+    Span,
     Threshold,
+    TimeUnit,
     TradeColumns,
     keys_of,
     thresholds_of,
@@ -53,6 +55,10 @@ def range_bars(
     last_trade_id: Optional_ = AUTO,
     incomplete: Incomplete = "drop",
     same_timestamp_close: bool = False,
+    reset: str | None = None,
+    offset: Span | None = None,
+    max_gap: Span | None = None,
+    time_unit: TimeUnit | None = None,
 ) -> Frame:
     """
     Range bars of trades.
@@ -91,6 +97,18 @@ def range_bars(
     same_timestamp_close
         Let a bar close at the very timestamp at which it opened. Off by default: a flash crash
         would otherwise make many bars of no duration.
+    reset
+        Calendar period at whose boundaries a bar in progress is cut off: a number of days, weeks,
+        months, quarters or years (`'1d'`, `'1w'`, `'1mo'`, `'1q'`, `'1y'`), the periods of
+        `dt.truncate`: weeks from Monday, and by the wall clock of a column with a time zone.
+    offset
+        Moves those boundaries: `'17h'` with `'1d'` is a session that begins at 17:00, `'-1d'`
+        with `'1w'` a week that begins on Sunday.
+    max_gap
+        A silence longer than this (`'2h'`) cuts off the bar in progress, too.
+    time_unit
+        What an Int64 timestamp counts since 1970: `'ns'`, `'us'` or `'ms'`. Needed there by
+        `reset` and `max_gap`.
 
     Returns
     -------
@@ -140,7 +158,15 @@ def range_bars(
     └───────┴────────┴────────┴─────────────┘
     """
     trades = _checked(frame)
-    settings = Settings(tuple(thresholds_of(threshold_decimal_bps)), same_timestamp_close, incomplete)
+    settings = Settings(
+        tuple(thresholds_of(threshold_decimal_bps)),
+        same_timestamp_close,
+        incomplete,
+        reset,
+        offset,
+        max_gap,
+        time_unit,
+    )
     names = TradeColumns(
         timestamp, price, quantity, is_buyer_maker, agg_trade_id, first_trade_id, last_trade_id
     )
@@ -163,6 +189,10 @@ def with_bar_id(
     timestamp: str | None = "timestamp",
     price: str = "price",
     same_timestamp_close: bool = False,
+    reset: str | None = None,
+    offset: Span | None = None,
+    max_gap: Span | None = None,
+    time_unit: TimeUnit | None = None,
 ) -> Frame:
     """
     Trades with the number of the bar that each belongs to, for aggregations of your own.
@@ -175,7 +205,7 @@ def with_bar_id(
         One threshold, as for :func:`range_bars`.
     name
         Name of the new column.
-    by, timestamp, price, same_timestamp_close
+    by, timestamp, price, same_timestamp_close, reset, offset, max_gap, time_unit
         As for :func:`range_bars`.
 
     Returns
@@ -216,7 +246,14 @@ def with_bar_id(
     if len(thresholds) > 1:
         msg = f"with_bar_id takes one threshold, got {len(thresholds)}"
         raise ValueError(msg)
-    settings = Settings(tuple(thresholds), same_timestamp_close, "drop")
+    settings = Settings(
+        tuple(thresholds),
+        same_timestamp_close,
+        reset=reset,
+        offset=offset,
+        max_gap=max_gap,
+        time_unit=time_unit,
+    )
     names = TradeColumns(timestamp, price, None, None, None, None, None)
     keys = keys_of(by)
     schema = trades.collect_schema()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import polars as pl
 
 from rangebar_polars import expressions, frames
-from rangebar_polars._options import AUTO, Incomplete, Optional_, Threshold
+from rangebar_polars._options import AUTO, Incomplete, Optional_, Span, Threshold, TimeUnit
 
 if TYPE_CHECKING:
     from polars._typing import IntoExprColumn
@@ -40,6 +40,10 @@ class _FrameNameSpace(Generic[Frame]):
         last_trade_id: Optional_ = AUTO,
         incomplete: Incomplete = "drop",
         same_timestamp_close: bool = False,
+        reset: str | None = None,
+        offset: Span | None = None,
+        max_gap: Span | None = None,
+        time_unit: TimeUnit | None = None,
     ) -> Frame:
         """
         Range bars of these trades: :func:`rangebar_polars.range_bars`.
@@ -67,6 +71,10 @@ class _FrameNameSpace(Generic[Frame]):
             last_trade_id=last_trade_id,
             incomplete=incomplete,
             same_timestamp_close=same_timestamp_close,
+            reset=reset,
+            offset=offset,
+            max_gap=max_gap,
+            time_unit=time_unit,
         )
 
     def with_bar_id(
@@ -78,6 +86,10 @@ class _FrameNameSpace(Generic[Frame]):
         timestamp: str | None = "timestamp",
         price: str = "price",
         same_timestamp_close: bool = False,
+        reset: str | None = None,
+        offset: Span | None = None,
+        max_gap: Span | None = None,
+        time_unit: TimeUnit | None = None,
     ) -> Frame:
         """
         These trades with the number of each one's bar: :func:`rangebar_polars.with_bar_id`.
@@ -98,6 +110,10 @@ class _FrameNameSpace(Generic[Frame]):
             timestamp=timestamp,
             price=price,
             same_timestamp_close=same_timestamp_close,
+            reset=reset,
+            offset=offset,
+            max_gap=max_gap,
+            time_unit=time_unit,
         )
 
 
@@ -124,6 +140,10 @@ class ExprNameSpace:
         timestamp: IntoExprColumn | None = "timestamp",
         *,
         same_timestamp_close: bool = False,
+        reset: str | None = None,
+        offset: Span | None = None,
+        max_gap: Span | None = None,
+        time_unit: TimeUnit | None = None,
     ) -> pl.Expr:
         """
         Number of the bar of each trade at these prices: :func:`rangebar_polars.bar_id`.
@@ -141,6 +161,10 @@ class ExprNameSpace:
             timestamp,
             threshold_decimal_bps=threshold_decimal_bps,
             same_timestamp_close=same_timestamp_close,
+            reset=reset,
+            offset=offset,
+            max_gap=max_gap,
+            time_unit=time_unit,
         )
 
     def bars(
@@ -155,6 +179,10 @@ class ExprNameSpace:
         last_trade_id: IntoExprColumn | None = None,
         incomplete: Incomplete = "drop",
         same_timestamp_close: bool = False,
+        reset: str | None = None,
+        offset: Span | None = None,
+        max_gap: Span | None = None,
+        time_unit: TimeUnit | None = None,
     ) -> pl.Expr:
         """
         Range bars of these prices: :func:`rangebar_polars.bars`.
@@ -179,4 +207,8 @@ class ExprNameSpace:
             last_trade_id=last_trade_id,
             incomplete=incomplete,
             same_timestamp_close=same_timestamp_close,
+            reset=reset,
+            offset=offset,
+            max_gap=max_gap,
+            time_unit=time_unit,
         )

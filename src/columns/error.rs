@@ -1,6 +1,6 @@
 //! Errors on their way out, with the user's own column names and timestamps in them.
 
-use polars::prelude::{polars_err, AnyValue, DataType, PolarsError};
+use polars::prelude::{AnyValue, DataType, PolarsError, polars_err};
 
 use crate::core::error::{SettingsError, TradeError};
 
@@ -33,7 +33,12 @@ impl Error {
             crate::core::error::Value::Time(t) => time(t),
             other => other.to_string(),
         };
-        Self::Trade { message: error.message(column, time), column: column.to_owned(), row: error.row, value }
+        Self::Trade {
+            message: error.message(column, time),
+            column: column.to_owned(),
+            row: error.row,
+            value,
+        }
     }
 }
 

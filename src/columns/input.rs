@@ -64,16 +64,17 @@ impl Layout {
 
 fn check_dtype(role: Role, name: &str, dtype: &DataType) -> Result<(), Error> {
     let (good, want) = match role {
-        Role::Timestamp => (
-            matches!(dtype, DataType::Datetime(..) | DataType::Int64),
-            "Datetime or Int64",
-        ),
+        Role::Timestamp => {
+            (matches!(dtype, DataType::Datetime(..) | DataType::Int64), "Datetime or Int64")
+        }
         Role::Price | Role::Quantity => (
             dtype.is_float() || dtype.is_integer() || dtype.is_decimal(),
             "a float, an integer or a Decimal (cast text with .cast(pl.Float64) or .cast(pl.Decimal(38, 8)))",
         ),
         Role::IsBuyerMaker => (dtype.is_bool(), "Boolean"),
-        Role::AggTradeId | Role::FirstTradeId | Role::LastTradeId => (dtype.is_integer(), "an integer"),
+        Role::AggTradeId | Role::FirstTradeId | Role::LastTradeId => {
+            (dtype.is_integer(), "an integer")
+        }
     };
     if good {
         return Ok(());
@@ -114,7 +115,8 @@ impl Batch {
             if series.dtype() != dtype {
                 return Err(Error::Input(format!(
                     "column '{}' was {dtype} in the batches before, and is {} now",
-                    layout.name(*role), series.dtype()
+                    layout.name(*role),
+                    series.dtype()
                 )));
             }
             let physical = to_physical(*role, series)?;
@@ -124,7 +126,9 @@ impl Batch {
                 Some(row) if nulls_before != Some(row) => {
                     return Err(Error::Input(format!(
                         "column '{}', row {row}: {} is too large for a signed integer, got {}",
-                        layout.name(*role), role.name(), series.get(row)?
+                        layout.name(*role),
+                        role.name(),
+                        series.get(row)?
                     )));
                 }
                 other => other,
@@ -182,8 +186,11 @@ impl Batch {
             if self.ends.len() == 1 && len == self.len {
                 f(0, &trades(&self.columns, len, offset)?)?;
             } else {
-                let slices: Vec<Column> =
-                    self.columns.iter().map(|(r, s, scale)| (*r, s.slice(start as i64, len), *scale)).collect();
+                let slices: Vec<Column> = self
+                    .columns
+                    .iter()
+                    .map(|(r, s, scale)| (*r, s.slice(start as i64, len), *scale))
+                    .collect();
                 f(start, &trades(&slices, len, offset + start as u64)?)?;
             }
             start = end;
@@ -224,11 +231,15 @@ fn to_physical(role: Role, series: &Series) -> Result<Series, Error> {
             dtype if dtype.is_float() => series.cast(&DataType::Float64)?,
             DataType::Decimal(..) => series.to_physical_repr().into_owned(),
             // These may exceed 64 bits signed: read as decimals without places.
-            DataType::UInt64 | DataType::Int128 | DataType::UInt128 => series.cast(&DataType::Int128)?,
+            DataType::UInt64 | DataType::Int128 | DataType::UInt128 => {
+                series.cast(&DataType::Int128)?
+            }
             _ => series.cast(&DataType::Int64)?,
         },
         Role::Timestamp => series.to_physical_repr().into_owned(),
-        Role::AggTradeId | Role::FirstTradeId | Role::LastTradeId => series.cast(&DataType::Int64)?,
+        Role::AggTradeId | Role::FirstTradeId | Role::LastTradeId => {
+            series.cast(&DataType::Int64)?
+        }
     };
     Ok(physical)
 }

@@ -19,9 +19,15 @@ impl Keys {
     /// Keys made of these columns.
     #[must_use]
     pub fn new(fields: Vec<(PlSmallStr, DataType)>) -> Self {
-        let schema: Schema = fields.iter().cloned().map(|(name, dtype)| Field::new(name, dtype)).collect();
+        let schema: Schema =
+            fields.iter().cloned().map(|(name, dtype)| Field::new(name, dtype)).collect();
         let (names, dtypes) = fields.into_iter().unzip();
-        Self { names, dtypes, numbers: PlHashMap::default(), rows: DataFrame::empty_with_schema(&schema) }
+        Self {
+            names,
+            dtypes,
+            numbers: PlHashMap::default(),
+            rows: DataFrame::empty_with_schema(&schema),
+        }
     }
 
     #[must_use]
@@ -93,7 +99,8 @@ impl Keys {
     /// # Errors
     /// If a number is none of a key.
     pub fn columns(&self, numbers: Vec<u32>) -> Result<Vec<Column>, Error> {
-        let index = IdxCa::from_vec(PlSmallStr::EMPTY, numbers.into_iter().map(IdxSize::from).collect());
+        let index =
+            IdxCa::from_vec(PlSmallStr::EMPTY, numbers.into_iter().map(IdxSize::from).collect());
         Ok(self.rows.take(&index)?.into_columns())
     }
 }

@@ -56,14 +56,26 @@ const SPECS: [Spec; 22] = [
     Spec("turnover", &[Quantity], Source::Float(|b| turnover_to_f64(b.sums.turnover))),
     Spec("vwap", &[Quantity], Source::MaybeFloat(|b| vwap(b.sums.turnover, b.sums.volume))),
     Spec("trade_count", &[], Source::Count(|b| b.trade_count)),
-    Spec("individual_trade_count", &[FirstTradeId, LastTradeId], Source::Count(|b| b.sums.individual_count)),
-    Spec("buy_volume", &[Quantity, IsBuyerMaker], Source::Float(|b| units_to_f64(b.sums.buy_volume))),
+    Spec(
+        "individual_trade_count",
+        &[FirstTradeId, LastTradeId],
+        Source::Count(|b| b.sums.individual_count),
+    ),
+    Spec(
+        "buy_volume",
+        &[Quantity, IsBuyerMaker],
+        Source::Float(|b| units_to_f64(b.sums.buy_volume)),
+    ),
     Spec(
         "sell_volume",
         &[Quantity, IsBuyerMaker],
         Source::Float(|b| units_to_f64(b.sums.volume - b.sums.buy_volume)),
     ),
-    Spec("buy_turnover", &[Quantity, IsBuyerMaker], Source::Float(|b| turnover_to_f64(b.sums.buy_turnover))),
+    Spec(
+        "buy_turnover",
+        &[Quantity, IsBuyerMaker],
+        Source::Float(|b| turnover_to_f64(b.sums.buy_turnover)),
+    ),
     Spec(
         "sell_turnover",
         &[Quantity, IsBuyerMaker],
@@ -115,7 +127,8 @@ impl Output {
     /// Parts of the input that the columns are made of, apart from time and price.
     #[must_use]
     pub fn needs(&self) -> Vec<Role> {
-        let mut roles: Vec<Role> = self.specs.iter().flat_map(|spec| spec.1.iter().copied()).collect();
+        let mut roles: Vec<Role> =
+            self.specs.iter().flat_map(|spec| spec.1.iter().copied()).collect();
         roles.sort_unstable();
         roles.dedup();
         roles
@@ -124,7 +137,8 @@ impl Output {
     /// Names and dtypes of the columns.
     #[must_use]
     pub fn fields(&self) -> Vec<Field> {
-        let threshold = self.thresholds.is_some().then(|| Field::new(THRESHOLD.into(), DataType::UInt32));
+        let threshold =
+            self.thresholds.is_some().then(|| Field::new(THRESHOLD.into(), DataType::UInt32));
         let columns = self.specs.iter().map(|spec| {
             let dtype = match spec.2 {
                 Source::Time(_) => self.time.clone(),
@@ -156,15 +170,19 @@ impl Output {
                     // From physical integers: no check, no copy.
                     Int64Chunked::from_vec(name, times).into_series().cast(&self.time)?
                 }
-                Source::Price(f) => Series::from_vec(name, collect(bars, |e| price_to_f64(f(&e.bar)))),
+                Source::Price(f) => {
+                    Series::from_vec(name, collect(bars, |e| price_to_f64(f(&e.bar))))
+                }
                 Source::Float(f) => Series::from_vec(name, collect(bars, |e| f(&e.bar))),
                 Source::MaybeFloat(f) => {
-                    Float64Chunked::from_iter_options(name, bars.iter().map(|e| f(&e.bar))).into_series()
+                    Float64Chunked::from_iter_options(name, bars.iter().map(|e| f(&e.bar)))
+                        .into_series()
                 }
                 Source::Count(f) => Series::from_vec(name, collect(bars, |e| f(&e.bar))),
                 Source::Id(f) => Series::from_vec(name, collect(bars, |e| f(&e.bar))),
                 Source::Complete => {
-                    BooleanChunked::from_iter_values(name, bars.iter().map(|e| e.complete)).into_series()
+                    BooleanChunked::from_iter_values(name, bars.iter().map(|e| e.complete))
+                        .into_series()
                 }
             };
             columns.push(series.into_column());

@@ -9,7 +9,7 @@
 
 use super::bar::Sums;
 use super::error::{Field, Problem, TradeError, Value};
-use super::price::{narrow_units, MIN_PRICE, NARROW, UNITS_F64};
+use super::price::{MIN_PRICE, NARROW, UNITS_F64, narrow_units};
 use super::simd::widest;
 use super::trades::{Numbers, Trades};
 
@@ -100,7 +100,12 @@ impl Block {
     ///
     /// # Errors
     /// The first trade, in row order, that is not on the grid.
-    pub fn fill(&mut self, trades: &Trades<'_>, rows: Rows<'_>, len: usize) -> Result<(), TradeError> {
+    pub fn fill(
+        &mut self,
+        trades: &Trades<'_>,
+        rows: Rows<'_>,
+        len: usize,
+    ) -> Result<(), TradeError> {
         self.len = len;
         self.wide.clear();
         if trades.first_trade_id.is_some() && trades.last_trade_id.is_some() {
@@ -127,7 +132,12 @@ impl Block {
     /// Times of the block's trades.
     #[inline]
     #[must_use]
-    pub fn times<'a>(&'a self, column: Option<&'a [i64]>, rows: Rows<'_>, len: usize) -> Option<&'a [i64]> {
+    pub fn times<'a>(
+        &'a self,
+        column: Option<&'a [i64]>,
+        rows: Rows<'_>,
+        len: usize,
+    ) -> Option<&'a [i64]> {
         match rows {
             Rows::From(start) => column.map(|c| &c[start..start + len]),
             Rows::Picked(_) => column.map(|_| self.time.as_slice()),
@@ -244,7 +254,8 @@ impl Block {
             self.buys[..chunks].fill(0);
         }
         if trades.quantity.is_some() && self.wide.is_empty() {
-            let (price, quantity) = (&self.price[..chunks * CHUNK], &self.quantity[..chunks * CHUNK]);
+            let (price, quantity) =
+                (&self.price[..chunks * CHUNK], &self.quantity[..chunks * CHUNK]);
             if trades.is_buyer_maker.is_some() {
                 prefix_sums_by_side(price, quantity, &self.buys, &mut self.before);
             } else {
@@ -306,7 +317,13 @@ impl Block {
     /// Sums over trades `start..end`, given those before either; `None` where they leave the grid.
     #[inline]
     #[must_use]
-    pub fn sums_between(&self, start: usize, end: usize, before: &Sums, after: &Sums) -> Option<Sums> {
+    pub fn sums_between(
+        &self,
+        start: usize,
+        end: usize,
+        before: &Sums,
+        after: &Sums,
+    ) -> Option<Sums> {
         let sums = after.since(before);
         if self.wide.is_empty() { Some(sums) } else { self.wide_sums(start, end, sums) }
     }
@@ -318,7 +335,11 @@ impl Block {
         for i in start..end {
             sums = sums.checked_trade(self.price[i], self.wide[i], self.is_buy(i))?;
         }
-        Some(Sums { buy_count: counts.buy_count, individual_count: counts.individual_count, ..sums })
+        Some(Sums {
+            buy_count: counts.buy_count,
+            individual_count: counts.individual_count,
+            ..sums
+        })
     }
 
     /// Index of the first trade of `start..end` whose sums, added to `sums`, leave the grid.
@@ -327,11 +348,12 @@ impl Block {
     pub fn first_overflow(&self, start: usize, end: usize, mut sums: Sums) -> usize {
         for i in start..end {
             let quantity = self.wide.get(i).copied().unwrap_or(i128::from(self.quantity[i]));
-            let next = sums.checked_trade(self.price[i], quantity, self.is_buy(i)).and_then(|mut s| {
-                let more = self.individual.get(i).copied().unwrap_or(0);
-                s.individual_count = s.individual_count.checked_add(more)?;
-                Some(s)
-            });
+            let next =
+                sums.checked_trade(self.price[i], quantity, self.is_buy(i)).and_then(|mut s| {
+                    let more = self.individual.get(i).copied().unwrap_or(0);
+                    s.individual_count = s.individual_count.checked_add(more)?;
+                    Some(s)
+                });
             match next {
                 Some(next) => sums = next,
                 None => return i,
@@ -424,12 +446,18 @@ fn convert_prices_body(
 
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "part of the loop above")]
-fn convert_price_chunk(source: &[f64; CHUNK], price: &mut [i64; CHUNK], low: &mut i64, high: &mut i64) -> bool {
+fn convert_price_chunk(
+    source: &[f64; CHUNK],
+    price: &mut [i64; CHUNK],
+    low: &mut i64,
+    high: &mut i64,
+) -> bool {
     // Eight running extremes, as the compiler will not reorder float comparisons by itself.
     const LANES: usize = 8;
     let mut least = [f64::INFINITY; LANES];
     let mut most = [0.0_f64; LANES];
-    for (group, slots) in source.as_chunks::<LANES>().0.iter().zip(price.as_chunks_mut::<LANES>().0) {
+    for (group, slots) in source.as_chunks::<LANES>().0.iter().zip(price.as_chunks_mut::<LANES>().0)
+    {
         for j in 0..LANES {
             let scaled = group[j] * UNITS_F64;
             slots[j] = narrow_units(scaled);

@@ -82,6 +82,8 @@ pub enum Problem {
         /// The time of the trade before it.
         previous: i64,
     },
+    #[error("is beyond what calendars reach")]
+    BeyondCalendar,
     #[error("must not be below first_trade_id")]
     IdsReversed,
     #[error("opens more bars than a 32-bit bar id can count")]
@@ -128,6 +130,24 @@ impl std::error::Error for TradeError {}
 pub enum SettingsError {
     #[error("threshold_decimal_bps must be between 1 and 100000 (250 is 0.25%), got {0}")]
     Threshold(i64),
+    #[error("{0:?} is no span of time; write it as Polars does: '1d', '90m', '1w', '-17h'")]
+    Span(String),
+    #[error(
+        "reset must be a number of days, weeks, months, quarters or years ('1d', '2w', '1mo', '1q', '1y'), got {0:?}"
+    )]
+    Reset(String),
+    #[error("an offset in months goes with a reset in months, quarters or years only")]
+    ResetOffset,
+    #[error("unknown time zone {0:?}")]
+    Zone(String),
+    #[error("max_gap must be a positive span of fixed length ('2h', '1d'), got {0:?}")]
+    MaxGap(String),
+    #[error("{0} needs a timestamp column")]
+    NoTime(&'static str),
+    #[error("{0} on an Int64 timestamp needs time_unit='ns', 'us' or 'ms' to know what it counts")]
+    NoTimeUnit(&'static str),
+    #[error("time_unit must be 'ns', 'us' or 'ms', got {0:?}")]
+    TimeUnit(String),
 }
 
 #[cfg(test)]

@@ -1,11 +1,9 @@
 //! The state machine: where bars open, close and are cut off, for one key and many thresholds.
 
-use serde::{Deserialize, Serialize};
-
 use super::bar::{Bar, Ids};
-use super::block::{Block, Rows, BLOCK};
+use super::block::{BLOCK, Block, Rows};
 use super::error::{Field, Problem, TradeError, Value};
-use super::reset::Boundaries;
+use super::reset::{BeyondCalendar, Boundaries};
 use super::threshold::Threshold;
 use super::trades::Trades;
 
@@ -20,12 +18,14 @@ pub struct Settings {
 }
 
 /// Time as one key has seen it: what does not depend on the threshold.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Clock {
     /// Time of the last trade.
     pub last_time: Option<i64>,
     /// First instant past the calendar period of the last trade.
     pub period_end: Option<i64>,
+    /// Aggregate id of the last trade, where the input has them.
+    pub last_agg_trade_id: Option<i64>,
 }
 
 /// One threshold's bar in progress, and how many bars came before it.
@@ -68,7 +68,10 @@ impl Machine {
     /// A machine that has seen no trade.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        Self { clock: Clock::default(), progress: vec![Progress::default(); settings.thresholds.len()] }
+        Self {
+            clock: Clock::default(),
+            progress: vec![Progress::default(); settings.thresholds.len()],
+        }
     }
 
     /// Feeds the `len` trades at `rows` of a batch.
@@ -93,17 +96,28 @@ impl Machine {
             };
             let Workspace { block, cuts } = workspace;
             block.fill_times(trades.timestamp, rows, len);
-            let backwards = self.clock.follow(block.times(trades.timestamp, rows, len), &settings.boundaries, cuts);
+            let times = block.times(trades.timestamp, rows, len);
+            let followed = self.clock.follow(times, &settings.boundaries, cuts);
             // The earlier row's fault is the one to report.
-            let sound = backwards.map_or(len, |(i, _, _)| i);
+            let sound = followed.map_or_else(|(i, _, _)| i, |()| len);
             if sound > 0 {
                 block.fill(trades, rows, sound)?;
             }
-            if let Some((i, value, previous)) = backwards {
-                let (value, problem) = (Value::Time(value), Problem::Backwards { previous });
-                return Err(trades.error(Field::Timestamp, rows.row(i), value, problem));
+            if let Err((i, time, problem)) = followed {
+                let row = rows.row(i);
+                return Err(trades.error(Field::Timestamp, row, Value::Time(time), problem));
             }
-            let walk = Walk { block, trades, rows, time: block.times(trades.timestamp, rows, len), cuts, settings };
+            if let Some(ids) = trades.agg_trade_id {
+                self.clock.last_agg_trade_id = Some(ids[rows.row(len - 1)]);
+            }
+            let walk = Walk {
+                block,
+                trades,
+                rows,
+                time: block.times(trades.timestamp, rows, len),
+                cuts,
+                settings,
+            };
             for (index, progress) in self.progress.iter_mut().enumerate() {
                 walk.run(progress, index, sink)?;
             }
@@ -115,26 +129,32 @@ impl Machine {
 impl Clock {
     /// Moves on to the last of `times`, and notes before which of them bars are cut off.
     ///
-    /// Returns index, time and previous time of the first that goes backwards.
+    /// # Errors
+    /// Index and time of the first that goes backwards or lies beyond the calendar.
     fn follow(
         &mut self,
         times: Option<&[i64]>,
         boundaries: &Boundaries,
         cuts: &mut Vec<usize>,
-    ) -> Option<(usize, i64, i64)> {
+    ) -> Result<(), (usize, i64, Problem)> {
         cuts.clear();
-        let times = times?;
-        let (&first, &last) = (times.first()?, times.last()?);
+        let Some((&first, &last)) = times.and_then(|t| t.first().zip(t.last())) else {
+            return Ok(());
+        };
+        let times = times.unwrap_or_default();
         if let Some(previous) = self.last_time.filter(|&previous| first < previous) {
-            return Some((0, first, previous));
+            return Err((0, first, Problem::Backwards { previous }));
         }
-        if descends(times) {
-            let i = times.windows(2).position(|pair| pair[1] < pair[0])?;
-            return Some((i + 1, times[i + 1], times[i]));
+        if descends(times)
+            && let Some(i) = times.windows(2).position(|pair| pair[1] < pair[0])
+        {
+            return Err((i + 1, times[i + 1], Problem::Backwards { previous: times[i] }));
         }
-        boundaries.cuts(self.last_time, &mut self.period_end, times, cuts);
+        boundaries
+            .cuts(self.last_time, &mut self.period_end, times, cuts)
+            .map_err(|BeyondCalendar(i)| (i, times[i], Problem::BeyondCalendar))?;
         self.last_time = Some(last);
-        None
+        Ok(())
     }
 }
 
@@ -166,7 +186,12 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn run(&self, progress: &mut Progress, index: usize, sink: &mut impl Sink) -> Result<(), TradeError> {
+    fn run(
+        &self,
+        progress: &mut Progress,
+        index: usize,
+        sink: &mut impl Sink,
+    ) -> Result<(), TradeError> {
         let threshold = self.settings.thresholds[index];
         let len = self.block.len();
         let mut cuts = self.cuts.iter().copied().peekable();
@@ -181,7 +206,8 @@ impl Walk<'_> {
             }
             let stop = cuts.peek().copied().unwrap_or(len);
             let bar = progress.bar.get_or_insert_with(|| self.open(start, threshold));
-            let closing = self.block.first_outside(self.gate(bar, start, stop), stop, bar.lower, bar.upper);
+            let closing =
+                self.block.first_outside(self.gate(bar, start, stop), stop, bar.lower, bar.upper);
             let end = closing.map_or(stop, |i| i + 1);
             let after = self.block.sums_before(end);
             self.join(bar, start, end, (&before, &after))?;
@@ -216,7 +242,13 @@ impl Walk<'_> {
     }
 
     /// Adds trades `start..end` to the bar.
-    fn join(&self, bar: &mut Bar, start: usize, end: usize, sums: (&super::bar::Sums, &super::bar::Sums)) -> Result<(), TradeError> {
+    fn join(
+        &self,
+        bar: &mut Bar,
+        start: usize,
+        end: usize,
+        sums: (&super::bar::Sums, &super::bar::Sums),
+    ) -> Result<(), TradeError> {
         let more = self.block.sums_between(start, end, sums.0, sums.1);
         let Some(sums) = more.and_then(|more| bar.sums.checked_add(&more)) else {
             let row = self.rows.row(self.block.first_overflow(start, end, bar.sums));

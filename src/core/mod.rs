@@ -12,10 +12,12 @@
 
 pub mod bar;
 pub mod block;
+pub mod checkpoint;
 pub mod error;
 pub mod machine;
 pub mod price;
 pub mod reset;
 pub mod simd;
+pub mod span;
 pub mod threshold;
 pub mod trades;

@@ -22,13 +22,13 @@ pub const ROUNDER: f64 = 6_755_399_441_055_744.0;
 /// `round_half_even(x * 1e8)` for `0 <= x * 1e8 < NARROW`, without a rounding instruction
 /// (plain x86-64 has none that vectorizes).
 #[inline(always)]
-#[allow(clippy::inline_always, reason = "part of loops that are compiled for several instruction sets")]
+#[allow(
+    clippy::inline_always,
+    reason = "part of loops that are compiled for several instruction sets"
+)]
 #[must_use]
 pub fn narrow_units(scaled: f64) -> i64 {
-    (scaled + ROUNDER)
-        .to_bits()
-        .wrapping_sub(ROUNDER.to_bits())
-        .cast_signed()
+    (scaled + ROUNDER).to_bits().wrapping_sub(ROUNDER.to_bits()).cast_signed()
 }
 
 /// `round_half_even(x * 1e8)` for any finite x, or `None` beyond `limit` units.
@@ -75,11 +75,7 @@ pub fn units_to_f64(units: i128) -> f64 {
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "exact below 2^53, where this branch applies")]
 pub fn price_to_f64(units: i64) -> f64 {
-    if units < (1 << 53) {
-        units as f64 / UNITS_F64
-    } else {
-        units_to_f64(i128::from(units))
-    }
+    if units < (1 << 53) { units as f64 / UNITS_F64 } else { units_to_f64(i128::from(units)) }
 }
 
 /// A turnover (a number of 1e-16) as a float, rounded once.
@@ -108,7 +104,8 @@ pub fn vwap(turnover: i128, volume: i128) -> Option<f64> {
     let (turnover_high, turnover_low) = split(turnover);
     let (volume_high, volume_low) = split(volume);
     let first = turnover_high / volume_high;
-    let remainder = (-first).mul_add(volume_high, turnover_high) + turnover_low - first * volume_low;
+    let remainder =
+        (-first).mul_add(volume_high, turnover_high) + turnover_low - first * volume_low;
     let second = remainder / volume_high;
     let whole = (first + second) / UNITS_F64;
     let left = (-whole).mul_add(UNITS_F64, first) + second;
@@ -122,10 +119,7 @@ mod tests {
 
     #[test]
     fn a_tenth_and_a_fifth_are_three_tenths() {
-        let sum = [0.1, 0.2]
-            .iter()
-            .map(|&x| narrow_units(x * UNITS_F64))
-            .sum::<i64>();
+        let sum = [0.1, 0.2].iter().map(|&x| narrow_units(x * UNITS_F64)).sum::<i64>();
         assert!(units_to_f64(i128::from(sum)).to_bits() == 0.3_f64.to_bits());
     }
 

@@ -1,7 +1,7 @@
 //! Trades as borrowed columns, straight from the caller's buffers.
 
 use super::error::{Field, Problem, TradeError, Value};
-use super::price::{float_units, MIN_PRICE, PLACES};
+use super::price::{MIN_PRICE, PLACES, float_units};
 
 /// A column of prices or quantities.
 #[derive(Debug, Clone, Copy)]
@@ -23,9 +23,8 @@ impl Numbers<'_> {
 
     /// The number at `row` in units, exactly, or why not. `limit` is in units.
     fn units(&self, row: usize, limit: i128) -> Result<i128, Problem> {
-        let in_range = |units: Option<i128>| {
-            units.filter(|u| u.abs() <= limit).ok_or(Problem::BeyondGrid)
-        };
+        let in_range =
+            |units: Option<i128>| units.filter(|u| u.abs() <= limit).ok_or(Problem::BeyondGrid);
         match *self {
             Self::Float(x) if !x[row].is_finite() => Err(Problem::NotFinite),
             Self::Float(x) => float_units(x[row], limit).ok_or(Problem::BeyondGrid),
@@ -36,7 +35,11 @@ impl Numbers<'_> {
             Self::Decimal(x, scale) => {
                 // A scale past 38 cannot occur; past 8 the further places must be zeros.
                 let divisor = 10_i128.checked_pow(scale - PLACES).ok_or(Problem::OffGrid)?;
-                if x[row] % divisor == 0 { in_range(Some(x[row] / divisor)) } else { Err(Problem::OffGrid) }
+                if x[row] % divisor == 0 {
+                    in_range(Some(x[row] / divisor))
+                } else {
+                    Err(Problem::OffGrid)
+                }
             }
         }
     }
@@ -107,7 +110,9 @@ impl Trades<'_> {
             }
             Err(problem) => match self.price {
                 // Say what is wrong first: -1e300 is too low before it is too large.
-                Numbers::Float(x) if x[row] < 0.0 && x[row].is_finite() => Err(Problem::PriceTooLow),
+                Numbers::Float(x) if x[row] < 0.0 && x[row].is_finite() => {
+                    Err(Problem::PriceTooLow)
+                }
                 _ => Err(problem),
             },
         };

@@ -166,7 +166,9 @@ impl Grouped {
             let numbers = numbers.as_ref().map(|n| &n[start..start + trades.len]);
             let error = match numbers {
                 None => self.feed_one(trades, &make, &mut undo, |done| take(start, done)),
-                Some(numbers) => self.feed_keys(trades, numbers, &make, &mut undo, |done| take(start, done)),
+                Some(numbers) => {
+                    self.feed_keys(trades, numbers, &make, &mut undo, |done| take(start, done))
+                }
             };
             error.map_err(|e| self.layout.error(&e))
         });
@@ -199,7 +201,14 @@ impl Grouped {
         undo.push((0, self.machines[0].clone()));
         let mut sink = make(0);
         let rows = Rows::From(0);
-        self.machines[0].push(trades, rows, trades.len, &self.settings, &mut self.workspace, &mut sink)?;
+        self.machines[0].push(
+            trades,
+            rows,
+            trades.len,
+            &self.settings,
+            &mut self.workspace,
+            &mut sink,
+        )?;
         take(sink);
         Ok(())
     }

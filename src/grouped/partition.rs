@@ -19,7 +19,10 @@ pub struct Stretch<'a> {
 impl Partition {
     /// Parts rows with the given key numbers, all below `keys`.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation, reason = "Polars' own batches have fewer than 2^32 rows")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "Polars' own batches have fewer than 2^32 rows"
+    )]
     pub fn new(numbers: &[u32], keys: usize) -> Self {
         let mut ends: Vec<(u32, usize)> = Vec::new();
         if keys > numbers.len() * 4 {
@@ -87,7 +90,10 @@ mod tests {
 
     fn parts(numbers: &[u32], keys: usize) -> Vec<(u32, Vec<usize>)> {
         let partition = Partition::new(numbers, keys);
-        partition.stretches().map(|s| (s.key, (0..s.len).map(|i| s.rows.row(i)).collect())).collect()
+        partition
+            .stretches()
+            .map(|s| (s.key, (0..s.len).map(|i| s.rows.row(i)).collect()))
+            .collect()
     }
 
     #[test]

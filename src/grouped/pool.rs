@@ -16,7 +16,13 @@ static POOL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
         .unwrap_or(1);
     // Without a pool the work is done where it is asked for: slower, never wrong.
     (threads > 1)
-        .then(|| ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("rangebar-{i}")).build().ok())
+        .then(|| {
+            ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .thread_name(|i| format!("rangebar-{i}"))
+                .build()
+                .ok()
+        })
         .flatten()
 });
 

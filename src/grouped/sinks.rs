@@ -33,7 +33,13 @@ impl Sink for Bars {
     #[allow(clippy::cast_possible_truncation, reason = "an index among at most 100 000 thresholds")]
     fn ended(&mut self, bar: &Bar, row: u64, threshold: usize, complete: bool) {
         if complete || self.keep_incomplete {
-            self.bars.push(Ended { bar: *bar, row, key: self.key, threshold: threshold as u32, complete });
+            self.bars.push(Ended {
+                bar: *bar,
+                row,
+                key: self.key,
+                threshold: threshold as u32,
+                complete,
+            });
         }
     }
 }

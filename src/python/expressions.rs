@@ -5,6 +5,7 @@ use pyo3_polars::derive::polars_expr;
 
 use super::options::Options;
 use crate::columns::output::Output;
+use crate::core::error::Field as Role;
 use crate::grouped::Grouped;
 
 fn name_and_dtype(series: &Series) -> (PlSmallStr, DataType) {
@@ -13,13 +14,17 @@ fn name_and_dtype(series: &Series) -> (PlSmallStr, DataType) {
 
 fn machines(inputs: &[Series], options: &Options) -> PolarsResult<Grouped> {
     let layout = options.layout(inputs.iter().map(name_and_dtype))?;
-    Ok(Grouped::new(options.settings()?, layout, None, options.keep_incomplete, None))
+    let settings = options.settings(layout.dtype(Role::Timestamp))?;
+    Ok(Grouped::new(settings, layout, None, options.keep_incomplete, None))
 }
 
 /// Literals come as one row; everything else must be as long as the rest, which is checked later.
 fn broadcast(inputs: &[Series]) -> Vec<Series> {
     let len = inputs.iter().map(|s| s.len()).max().unwrap_or(0);
-    inputs.iter().map(|s| if s.len() == 1 && len > 1 { s.new_from_index(0, len) } else { s.clone() }).collect()
+    inputs
+        .iter()
+        .map(|s| if s.len() == 1 && len > 1 { s.new_from_index(0, len) } else { s.clone() })
+        .collect()
 }
 
 fn bar_id_type(fields: &[Field], kwargs: Options) -> PolarsResult<Field> {
@@ -37,7 +42,12 @@ fn bar_id(inputs: &[Series], kwargs: Options) -> PolarsResult<Series> {
 
 fn bars_type(fields: &[Field], kwargs: Options) -> PolarsResult<Field> {
     let layout = kwargs.layout(fields.iter().map(|f| (f.name().clone(), f.dtype().clone())))?;
-    let thresholds: Vec<u32> = kwargs.settings()?.thresholds.iter().map(|t| t.decimal_bps()).collect();
+    let thresholds: Vec<u32> = kwargs
+        .settings(layout.dtype(Role::Timestamp))?
+        .thresholds
+        .iter()
+        .map(|t| t.decimal_bps())
+        .collect();
     let output = Output::new(&layout, &thresholds, None);
     Ok(Field::new(PlSmallStr::from_static("bars"), DataType::Struct(output.fields())))
 }

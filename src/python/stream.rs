@@ -10,6 +10,7 @@ use pyo3_polars::{PyDataFrame, PySeries};
 use super::error::to_python;
 use super::options::Options;
 use crate::columns::error::Error;
+use crate::core::error::Field;
 use crate::grouped::Grouped;
 
 /// Range bars of one stream of trades.
@@ -23,9 +24,9 @@ pub struct BarStream {
 impl BarStream {
     /// A panic while the lock was held may have left half a batch behind: refuse to go on.
     fn lock(&self) -> Result<MutexGuard<'_, Grouped>, Error> {
-        self.state
-            .lock()
-            .map_err(|_| Error::Input("an earlier call failed in the middle; start again".to_owned()))
+        self.state.lock().map_err(|_| {
+            Error::Input("an earlier call failed in the middle; start again".to_owned())
+        })
     }
 
     /// The columns that are read, and no others: a frame may have many more.
@@ -57,13 +58,19 @@ impl BarStream {
             let fields = |names: &[String]| {
                 names
                     .iter()
-                    .map(|name| Ok((PlSmallStr::from(name.as_str()), sample.0.column(name)?.dtype().clone())))
+                    .map(|name| {
+                        Ok((
+                            PlSmallStr::from(name.as_str()),
+                            sample.0.column(name)?.dtype().clone(),
+                        ))
+                    })
                     .collect::<Result<Vec<_>, Error>>()
             };
             let layout = options.layout(fields(&names)?)?;
             let keys = by.as_deref().map(fields).transpose()?;
             let keep = options.keep_incomplete;
-            Ok(Grouped::new(options.settings()?, layout, keys, keep, wanted.as_deref()))
+            let settings = options.settings(layout.dtype(Field::Timestamp))?;
+            Ok(Grouped::new(settings, layout, keys, keep, wanted.as_deref()))
         };
         let state: Grouped = make().map_err(to_python)?;
         let names = names.into_iter().map(PlSmallStr::from).collect();
@@ -111,7 +118,8 @@ impl BarStream {
 
     /// The parts of the input that the wanted columns are made of.
     fn needs(&self) -> PyResult<Vec<&'static str>> {
-        let needs = || Ok(self.lock()?.output().needs().into_iter().map(|role| role.name()).collect());
+        let needs =
+            || Ok(self.lock()?.output().needs().into_iter().map(|role| role.name()).collect());
         needs().map_err(to_python)
     }
 }

@@ -1,0 +1,342 @@
+//! The state of all machines as a text, and back: exact, versioned, and proof against edits.
+//!
+//! ```text
+//! {"format":"rangebar_polars checkpoint","version":1,"crc32":"0a1b2c3d","body":{...}}
+//! ```
+//!
+//! The checksum is over the body's text as it stands. Integers that may need more than 64 bits
+//! are written as strings, so that no reader loses digits. `docs/resuming.md` describes the
+//! fields; what version 1 means never changes.
+
+use serde::{Deserialize, Serialize};
+
+use super::bar::{Bar, Ids, Sums, boundaries};
+use super::machine::{Clock, Machine, Progress, Settings};
+
+const FORMAT: &str = "rangebar_polars checkpoint";
+/// The version written, and the newest that can be read.
+pub const VERSION: u64 = 1;
+
+/// Why a text is no checkpoint that can be gone on from.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("this is no rangebar_polars checkpoint, or it has been cut short: {0}")]
+    Unreadable(serde_json::Error),
+    #[error("this is no rangebar_polars checkpoint: its format is {0:?}")]
+    Format(String),
+    #[error(
+        "the checkpoint is of version {0}, and this rangebar_polars reads up to {VERSION}: upgrade it"
+    )]
+    Newer(u64),
+    #[error(
+        "the checkpoint has been changed since it was written: its checksum is {found}, and {written} stands in it"
+    )]
+    Changed { found: String, written: String },
+    #[error("the checkpoint does not fit together: {0}")]
+    Inconsistent(&'static str),
+}
+
+/// Everything that a run needs to go on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// How the run was set up, as whoever set it up wants to find it again.
+    pub options: serde_json::Value,
+    /// Names and dtypes of the trades' columns, in a form of the caller's; none before the first batch.
+    pub schema: Option<String>,
+    /// The keys, in a form of the caller's, in the order of `machines`.
+    pub keys: Option<String>,
+    /// Rows of the stream so far.
+    pub rows: u64,
+    machines: Vec<MachineState>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MachineState {
+    last_time: Option<i64>,
+    period_end: Option<i64>,
+    last_agg_trade_id: Option<i64>,
+    /// In the order of thresholds.
+    progress: Vec<ProgressState>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProgressState {
+    bars_before: u64,
+    bar: Option<BarState>,
+}
+
+/// A bar in progress. Its boundaries follow from its opening price.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BarState {
+    open_row: u64,
+    open_time: i64,
+    close_time: i64,
+    open: i64,
+    high: i64,
+    low: i64,
+    close: i64,
+    trade_count: u64,
+    #[serde(with = "text")]
+    volume: i128,
+    #[serde(with = "text")]
+    turnover: i128,
+    #[serde(with = "text")]
+    buy_volume: i128,
+    #[serde(with = "text")]
+    buy_turnover: i128,
+    buy_trade_count: u64,
+    individual_trade_count: u64,
+    first_agg_trade_id: i64,
+    last_agg_trade_id: i64,
+    first_trade_id: i64,
+    last_trade_id: i64,
+}
+
+/// Integers as decimal text.
+mod text {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    // By reference, as serde calls it.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    pub fn serialize<S: Serializer>(n: &i128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(n)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i128, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What stands before the body.
+#[derive(Deserialize)]
+struct Head {
+    format: String,
+    version: u64,
+    crc32: String,
+}
+
+impl Checkpoint {
+    /// The state of `machines`.
+    #[must_use]
+    pub fn new(
+        options: serde_json::Value,
+        schema: Option<String>,
+        keys: Option<String>,
+        rows: u64,
+        machines: &[Machine],
+    ) -> Self {
+        Self {
+            options,
+            schema,
+            keys,
+            rows,
+            machines: machines.iter().map(MachineState::of).collect(),
+        }
+    }
+
+    /// The checkpoint as a text.
+    ///
+    /// # Errors
+    /// Never, as far as is known: all of it is plain data.
+    pub fn to_text(&self) -> Result<String, CheckpointError> {
+        let body = serde_json::to_string(self).map_err(CheckpointError::Unreadable)?;
+        let crc32 = checksum(&body);
+        Ok(format!(
+            r#"{{"format":"{FORMAT}","version":{VERSION},"crc32":"{crc32}","body":{body}}}"#
+        ))
+    }
+
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// If it is not one that [`Self::to_text`] wrote, to the letter.
+    pub fn from_text(text: &str) -> Result<Self, CheckpointError> {
+        // The body is taken as it stands, for the checksum is over its text.
+        let parted = text.trim_end().strip_suffix('}').and_then(|t| t.split_once(r#","body":"#));
+        let (head, body) = parted.unwrap_or((text, ""));
+        let closed = if parted.is_some() { format!("{head}}}") } else { head.to_owned() };
+        let head: Head = serde_json::from_str(&closed).map_err(CheckpointError::Unreadable)?;
+        if head.format != FORMAT {
+            return Err(CheckpointError::Format(head.format));
+        }
+        if head.version > VERSION {
+            return Err(CheckpointError::Newer(head.version));
+        }
+        let found = checksum(body);
+        if found != head.crc32 {
+            return Err(CheckpointError::Changed { found, written: head.crc32 });
+        }
+        serde_json::from_str(body).map_err(CheckpointError::Unreadable)
+    }
+
+    /// The machines as they were, to go on with `settings`.
+    ///
+    /// # Errors
+    /// If they were made by other settings.
+    pub fn machines(&self, settings: &Settings) -> Result<Vec<Machine>, CheckpointError> {
+        self.machines.iter().map(|machine| machine.restore(settings)).collect()
+    }
+}
+
+fn checksum(body: &str) -> String {
+    format!("{:08x}", crc32fast::hash(body.as_bytes()))
+}
+
+impl MachineState {
+    fn of(machine: &Machine) -> Self {
+        let Clock { last_time, period_end, last_agg_trade_id } = machine.clock;
+        let progress = machine.progress.iter().map(|p| ProgressState {
+            bars_before: p.bars_before,
+            bar: p.bar.as_ref().map(BarState::of),
+        });
+        Self { last_time, period_end, last_agg_trade_id, progress: progress.collect() }
+    }
+
+    fn restore(&self, settings: &Settings) -> Result<Machine, CheckpointError> {
+        if self.progress.len() != settings.thresholds.len() {
+            return Err(CheckpointError::Inconsistent("it has another number of thresholds"));
+        }
+        let clock = Clock {
+            last_time: self.last_time,
+            period_end: self.period_end,
+            last_agg_trade_id: self.last_agg_trade_id,
+        };
+        let progress =
+            self.progress.iter().zip(&settings.thresholds).map(|(progress, &threshold)| Progress {
+                bars_before: progress.bars_before,
+                bar: progress.bar.as_ref().map(|bar| {
+                    let (upper, lower) = boundaries(bar.open, threshold);
+                    bar.restore(upper, lower)
+                }),
+            });
+        Ok(Machine { clock, progress: progress.collect() })
+    }
+}
+
+impl BarState {
+    fn of(bar: &Bar) -> Self {
+        Self {
+            open_row: bar.open_row,
+            open_time: bar.open_time,
+            close_time: bar.close_time,
+            open: bar.open,
+            high: bar.high,
+            low: bar.low,
+            close: bar.close,
+            trade_count: bar.trade_count,
+            volume: bar.sums.volume,
+            turnover: bar.sums.turnover,
+            buy_volume: bar.sums.buy_volume,
+            buy_turnover: bar.sums.buy_turnover,
+            buy_trade_count: bar.sums.buy_count,
+            individual_trade_count: bar.sums.individual_count,
+            first_agg_trade_id: bar.first.agg_trade,
+            last_agg_trade_id: bar.last.agg_trade,
+            first_trade_id: bar.first.trade,
+            last_trade_id: bar.last.trade,
+        }
+    }
+
+    fn restore(&self, upper: i64, lower: i64) -> Bar {
+        Bar {
+            open_row: self.open_row,
+            open_time: self.open_time,
+            close_time: self.close_time,
+            open: self.open,
+            high: self.high,
+            low: self.low,
+            close: self.close,
+            upper,
+            lower,
+            trade_count: self.trade_count,
+            sums: Sums {
+                volume: self.volume,
+                turnover: self.turnover,
+                buy_volume: self.buy_volume,
+                buy_turnover: self.buy_turnover,
+                buy_count: self.buy_trade_count,
+                individual_count: self.individual_trade_count,
+            },
+            first: Ids { agg_trade: self.first_agg_trade_id, trade: self.first_trade_id },
+            last: Ids { agg_trade: self.last_agg_trade_id, trade: self.last_trade_id },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::reset::Boundaries;
+    use crate::core::threshold::Threshold;
+
+    fn settings(count: usize) -> Settings {
+        let thresholds = (1..=count as i64).filter_map(|t| Threshold::new(t * 250).ok()).collect();
+        Settings { thresholds, same_timestamp_close: false, boundaries: Boundaries::default() }
+    }
+
+    fn machine() -> Machine {
+        let (upper, lower) = (10_025_000_000, 9_975_000_000);
+        let sums = Sums { volume: 3, turnover: i128::MAX, buy_volume: 1, ..Sums::default() };
+        let ids = Ids { agg_trade: 7, trade: 8 };
+        let bar = Bar {
+            open_row: 5,
+            open_time: -1,
+            close_time: i64::MAX,
+            open: 10_000_000_000,
+            high: 10_000_000_001,
+            low: 1,
+            close: 2,
+            upper,
+            lower,
+            trade_count: 2,
+            sums,
+            first: ids,
+            last: ids,
+        };
+        let clock = Clock { last_time: Some(-1), period_end: None, last_agg_trade_id: Some(7) };
+        Machine { clock, progress: vec![Progress { bar: Some(bar), bars_before: 9 }] }
+    }
+
+    fn text() -> String {
+        let options = serde_json::json!({"threshold_decimal_bps": [250]});
+        Checkpoint::new(options, None, None, 6, &[machine()]).to_text().unwrap_or_default()
+    }
+
+    #[test]
+    fn there_and_back() {
+        let read = Checkpoint::from_text(&text()).and_then(|c| c.machines(&settings(1)));
+        assert_eq!(read.ok(), Some(vec![machine()]));
+    }
+
+    #[test]
+    fn the_format() {
+        insta::assert_snapshot!(text());
+    }
+
+    #[test]
+    fn no_cut_or_changed_text_is_read() {
+        let text = text();
+        for end in 0..text.len() {
+            assert!(Checkpoint::from_text(&text[..end]).is_err());
+        }
+        for i in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[i] = if bytes[i] == b'1' { b'2' } else { b'1' };
+            if let Ok(changed) = String::from_utf8(bytes) {
+                assert!(Checkpoint::from_text(&changed).is_err(), "{i}: {changed}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_settings_and_newer_versions_are_refused() {
+        let other = Checkpoint::from_text(&text()).and_then(|c| c.machines(&settings(2)));
+        assert!(matches!(other, Err(CheckpointError::Inconsistent(_))));
+        let newer = text().replace(r#""version":1"#, r#""version":2"#);
+        assert!(matches!(Checkpoint::from_text(&newer), Err(CheckpointError::Newer(2))));
+    }
+}
