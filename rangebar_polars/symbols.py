@@ -13,6 +13,7 @@ from polars.io.plugins import register_io_source
 from rangebar_polars.binance.archive import ArchiveOptions, resolve_access, scan_binance, until_now
 from rangebar_polars.binance.errors import MissingDaysError
 from rangebar_polars.binance.files import Feed, Kind, Market
+from rangebar_polars.binance.report import FetchReport
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.frames import range_bars
 from rangebar_polars.store.span import Instant, Span, parse_span
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from rangebar_polars._options import Incomplete, Threshold
-    from rangebar_polars.binance.report import FetchReport
 
 __all__ = ["get_n_range_bars", "get_range_bars"]
 
@@ -192,26 +192,31 @@ def get_n_range_bars(
     def bars_of(trades: pl.LazyFrame) -> pl.LazyFrame:
         return range_bars(trades, threshold_decimal_bps, **bar_options)
 
-    def period_bars(period: Span) -> pl.DataFrame:
+    def period_bars(period: Span) -> tuple[pl.DataFrame, bool]:
+        """Bars of a period, and whether it had any trades."""
         first, last = _instant(period.start), _instant(period.end)
-        trades = scan_binance(symbol, first, last, market=market, kind=kind, **options)
-        return bars_of(trades).collect(engine="streaming")
+        report = FetchReport()
+        trades = scan_binance(
+            symbol, first, last, market=market, kind=kind, report=report, **options
+        )
+        bars = bars_of(trades).collect(engine="streaming")
+        return bars, len(report.missing_days) < len(list(period.days()))
 
     def last_bars() -> pl.DataFrame:
         found: list[pl.DataFrame] = []
         have = silent = 0
         for period in _backwards(span, reset):
             try:
-                bars = period_bars(period)
+                bars, traded = period_bars(period)
             except MissingDaysError:
                 # At the end it is not there yet; before, it is missing.
                 late = end is None and not have and silent < _UNPUBLISHED_DAYS
                 if not late:
                     raise
-                bars = schema.to_frame()
+                bars, traded = schema.to_frame(), False
             found.append(bars)
             have += bars.height
-            silent = 0 if bars.height else silent + 1
+            silent = 0 if traded else silent + 1
             if have >= n:
                 break
             if silent > _LONGEST_GAP:
@@ -228,7 +233,7 @@ def get_n_range_bars(
         with_columns: list[str] | None,
         predicate: pl.Expr | None,
         n_rows: int | None,
-        batch_size: int | None,  # noqa: ARG001 - a hint
+        batch_size: int | None,
     ) -> Iterator[pl.DataFrame]:
         bars = last_bars()
         if predicate is not None:
@@ -258,7 +263,7 @@ def _bar_options(
 
 
 def _instant(us: int) -> datetime:
-    return datetime(1970, 1, 1) + timedelta(microseconds=us)  # noqa: DTZ001 - all is UTC here
+    return datetime(1970, 1, 1) + timedelta(microseconds=us)
 
 
 def _backwards(span: Span, reset: Period) -> Iterator[Span]:

@@ -34,7 +34,8 @@ _INT64 = 2**63
 @dataclass
 class Scales:
     """Decimals in use, per column. They only ever grow during a write, so that neighbouring
-    days share a divisor wherever the market's tick does not change."""
+    days share a divisor wherever the market's tick does not change.
+    """
 
     price: int = 0
     quantity: int = 0

@@ -24,6 +24,7 @@ DAY_US = 86_400_000_000
 _EPOCH = date(1970, 1, 1)
 _EPOCH_TIME = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MONTH = re.compile(r"\d{4}-\d{2}")
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ].+")
 _FIRST = date(1970, 1, 1)
 _LAST = date(2261, 12, 31)
 
@@ -127,8 +128,9 @@ def _parse(value: Instant, name: str) -> date | datetime | tuple[date, date]:
             return first, _month_end(first)
         if len(text) == len("2024-01-31"):
             return date.fromisoformat(text)
-        # Python 3.10 does not read a trailing Z.
-        return datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
+        if _TIME.fullmatch(text):  # newer Pythons read more than that, older ones less
+            return datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
+        raise ValueError
     except ValueError:
         msg = f"{name}={value!r} is no date: write '2024-01-31', '2024-01' or an ISO 8601 instant"
         raise ValueError(msg) from None

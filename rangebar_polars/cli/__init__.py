@@ -1,0 +1,7 @@
+"""The command ``rangebar``."""
+
+from __future__ import annotations
+
+from rangebar_polars.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,95 @@
+"""The command's frame: its sub-commands, exit codes, and errors in one line.
+
+Exit codes: 0 all went well; 1 the data, the files or the network did not allow it, or `store
+verify` found damage; 2 the command line is wrong; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+from polars.exceptions import PolarsError
+
+__all__ = ["main"]
+
+try:
+    from cyclopts import App, CycloptsError, Parameter
+except ImportError:  # pragma: no cover - the message is all there is
+    sys.exit("the command line needs cyclopts: pip install 'rangebar_polars[cli]'")
+
+from rangebar_polars import __version__
+from rangebar_polars.cli import bars, fetch, store
+
+_FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
+
+app = App(
+    name="rangebar",
+    version=__version__,
+    help="""Range bars from trades: files in, bars out, or straight from the exchange's archive.
+
+Examples:
+
+    rangebar bars trades.parquet -t 250 -o bars.parquet
+
+    rangebar fetch BTCUSDT --start 2024-01 --end 2024-06
+
+    rangebar get BTCUSDT --start 2024-01 --end 2024-06 -t 250
+
+    rangebar store info""",
+)
+app.command(bars.bars)
+app.command(fetch.fetch)
+app.command(fetch.get)
+app.command(store.app)
+
+
+@app.meta.default
+def _launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    verbose: Annotated[bool, Parameter(name=["--verbose", "-v"], negative="")] = False,
+) -> int:
+    """Set up logging and run the sub-command.
+
+    Parameters
+    ----------
+    verbose
+        Log what is fetched and stored to standard error.
+    """
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    return code if isinstance(code, int) else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    Parameters
+    ----------
+    arguments
+        What stands behind the command's name; default: this process's own.
+    """
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app.meta(
+            tokens, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+    except CycloptsError as error:
+        return _complain(str(error), _USAGE, hint="; see rangebar --help")
+    except (ValueError, TypeError) as error:
+        return _complain(str(error), _USAGE)
+    except (PolarsError, OSError, ImportError) as error:
+        return _complain(str(error), _FAILED)
+    except KeyboardInterrupt:
+        return _complain("interrupted", _INTERRUPTED)
+    return code if isinstance(code, int) else 0
+
+
+def _complain(message: str, code: int, hint: str = "") -> int:
+    # One line, whatever was raised: the first says what happened, Polars adds advice below.
+    line = next((text.strip() for text in message.splitlines() if text.strip()), "failed")
+    print(f"rangebar: {line}{hint}", file=sys.stderr)
+    return code
