@@ -21,13 +21,60 @@ class BarStream:
         options: dict[str, Any],
         wanted: list[str] | None,
     ) -> BarStream: ...
-    def push(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The bars that a batch closes."""
+    def push(self, frame: pl.DataFrame) -> pl.DataFrame | None:
+        """The bars that a batch closes; None if it closes none, as a frame takes time to make."""
     def push_ids(self, frame: pl.DataFrame, name: str) -> pl.Series:
         """The bar id of every trade of a batch."""
     def finish(self) -> pl.DataFrame:
         """The bars that remain at the end: none, unless incomplete ones are kept."""
+    def open_bars(self) -> pl.DataFrame:
+        """The bars in progress, which stay in progress."""
+    def watch(self, overlap: str) -> None:
+        """Look at how batches follow each other; `overlap` is "error" or "skip"."""
+    def report(self) -> tuple[int, int, int, int, tuple[int, int, int] | None]:
+        """Rows, skipped rows, missing ids, gaps, and the first gap's row and ids, of the last push."""
+    def save(self) -> SavedState:
+        """The state, to go back to."""
+    def go_back(self, saved: SavedState) -> None:
+        """Goes back to a state."""
+    def keys(self) -> pl.DataFrame | None:
+        """The keys seen, in their order."""
+    def checkpoint(self, options: str, schema: str | None, keys: str | None) -> str:
+        """The state as a text; `options` is JSON, `schema` and `keys` are what `resume` wants back."""
+    def resume(self, text: str, keys: pl.DataFrame | None) -> None:
+        """Takes on the state of a checkpoint."""
+    def key_number(self, frame: pl.DataFrame) -> tuple[int, bool]:
+        """Number of the key in the only row of `frame`, and whether it is new."""
+    def forget_key(self) -> None:
+        """Forgets the newest key."""
+    def push_trade(
+        self,
+        key: int,
+        timestamp: int | None,
+        price: float,
+        quantity: float | None,
+        is_buyer_maker: bool | None,
+        agg_trade_id: int | None,
+        first_trade_id: int | None,
+        last_trade_id: int | None,
+    ) -> pl.DataFrame | None:
+        """The bars that one trade closes, if any."""
     def empty(self) -> pl.DataFrame:
         """A frame of no bars, for its schema."""
     def needs(self) -> list[str]:
         """The parts of the input that the wanted columns are made of."""
+
+@final
+class SavedState:
+    """A state to go back to."""
+
+@final
+class ArrowBatches:
+    """Batches of a stream, as frames. Buffers are shared, not copied."""
+
+    def __new__(cls, capsule: object) -> ArrowBatches: ...
+    def __iter__(self) -> ArrowBatches: ...
+    def __next__(self) -> pl.DataFrame: ...
+
+def read_checkpoint(text: str) -> tuple[str, str | None, str | None]:
+    """Options, schema and keys of a checkpoint, once it is known to be sound."""

@@ -11,11 +11,15 @@ from __future__ import annotations
 
 from polars.exceptions import ComputeError
 
-__all__ = ["InvalidTradeError", "RangeBarError"]
+__all__ = ["CheckpointError", "InvalidTradeError", "RangeBarError"]
 
 
 class RangeBarError(ComputeError):
     """Base class of the errors this package raises about data and files."""
+
+
+class CheckpointError(RangeBarError):
+    """A checkpoint that cannot be read, was changed, or is of other settings."""
 
 
 class InvalidTradeError(RangeBarError):

@@ -62,7 +62,7 @@ class _End:
 
 
 def stream(
-    plan: pl.LazyFrame, work: Callable[[pl.DataFrame], pl.DataFrame]
+    plan: pl.LazyFrame, work: Callable[[pl.DataFrame], pl.DataFrame | None]
 ) -> Generator[pl.DataFrame, None, None]:
     """
     Run `plan` in Polars' streaming engine, and give what `work` makes of each batch.
@@ -76,7 +76,7 @@ def stream(
     plan
         A lazy frame. Its batches come in order.
     work
-        Called with one batch at a time. Empty results are dropped.
+        Called with one batch at a time; may give None. Empty results are dropped.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def stream(
     def on_batch(batch: pl.DataFrame) -> bool:
         made = work(batch)
         # True tells the engine to stop early.
-        return made.height > 0 and not handoff.put(made)
+        return made is not None and made.height > 0 and not handoff.put(made)
 
     def run() -> None:
         error: BaseException | None = None
@@ -197,6 +197,8 @@ class BarSource(_Source):
         """The bars of trades in memory."""
         machine = self._machine(self.columns, None)
         bars = machine.push(trades)
+        if bars is None:
+            return machine.finish()
         return bars.vstack(machine.finish()) if self.settings.incomplete == "keep" else bars
 
     def __call__(

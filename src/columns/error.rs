@@ -2,6 +2,7 @@
 
 use polars::prelude::{AnyValue, DataType, PolarsError, polars_err};
 
+use crate::core::checkpoint::CheckpointError;
 use crate::core::error::{SettingsError, TradeError};
 
 /// What a push can fail with.
@@ -12,6 +13,8 @@ pub enum Error {
     Trade { message: String, column: String, row: u64, value: String },
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// A column of a type that holds no trades, and the like.
     #[error("{0}")]
     Input(String),

@@ -6,6 +6,7 @@ use polars::prelude::*;
 use super::error::Error;
 
 /// Every key seen so far.
+#[derive(Clone)]
 pub struct Keys {
     names: Vec<PlSmallStr>,
     dtypes: Vec<DataType>,
@@ -84,6 +85,12 @@ impl Keys {
             self.rows.rechunk_mut();
         }
         Ok(numbers)
+    }
+
+    /// All keys, in the order of their numbers.
+    #[must_use]
+    pub fn rows(&self) -> &DataFrame {
+        &self.rows
     }
 
     /// Forgets all keys from number `len` on.

@@ -82,6 +82,11 @@ pub enum Problem {
         /// The time of the trade before it.
         previous: i64,
     },
+    #[error("must rise from trade to trade (on_overlap='skip' leaves out trades that come again)")]
+    Repeated {
+        /// The id of the trade before it.
+        previous: i64,
+    },
     #[error("is beyond what calendars reach")]
     BeyondCalendar,
     #[error("must not be below first_trade_id")]
@@ -111,6 +116,7 @@ impl TradeError {
         };
         let after = match problem {
             Problem::Backwards { previous } => format!(" after {}", time(*previous)),
+            Problem::Repeated { previous } => format!(" after {previous}"),
             _ => String::new(),
         };
         format!("column '{column}', row {row}: {} {problem}, got {value}{after}", field.name())

@@ -2,6 +2,8 @@
 
 mod partition;
 mod pool;
+mod screen;
+mod single;
 mod sinks;
 
 use polars::prelude::*;
@@ -11,11 +13,13 @@ use crate::columns::input::{Batch, Layout};
 use crate::columns::keys::Keys;
 use crate::columns::output::{Ended, Output};
 use crate::core::block::Rows;
+use crate::core::checkpoint::Checkpoint;
 use crate::core::error::TradeError;
 use crate::core::machine::{Machine, Settings, Workspace};
 use crate::core::trades::Trades;
 
 use partition::{Partition, Stretch};
+pub use screen::{Overlap, Report};
 use sinks::{Bars, Collect, Ids};
 
 /// Fewer rows than this are not worth waking other threads for.
@@ -32,6 +36,19 @@ pub struct Grouped {
     keep_incomplete: bool,
     output: Output,
     workspace: Workspace,
+    /// What to do with trades that come again; without it nobody looks.
+    overlap: Option<Overlap>,
+    /// Last times of a checkpoint that was gone on from, by key number.
+    resumed_at: Vec<Option<i64>>,
+    report: Report,
+}
+
+/// All that trades change: what to go back to when a push fails halfway.
+#[derive(Clone)]
+pub struct Saved {
+    keys: Option<Keys>,
+    machines: Vec<Machine>,
+    rows_seen: u64,
 }
 
 /// A key's machine and its rows, on the way through a thread.
@@ -65,7 +82,78 @@ impl Grouped {
             keep_incomplete,
             output,
             workspace: Workspace::default(),
+            overlap: None,
+            resumed_at: Vec::new(),
+            report: Report::default(),
         }
+    }
+
+    /// Look, from now on, whether each batch goes on where the one before it ended.
+    pub fn watch(&mut self, overlap: Overlap) {
+        self.overlap = Some(overlap);
+    }
+
+    /// How the last batch followed the trades before it.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The state, to go back to.
+    #[must_use]
+    pub fn save(&self) -> Saved {
+        Saved {
+            keys: self.keys.clone(),
+            machines: self.machines.clone(),
+            rows_seen: self.rows_seen,
+        }
+    }
+
+    /// Goes back to a state.
+    pub fn go_back(&mut self, saved: &Saved) {
+        let Saved { keys, machines, rows_seen } = saved.clone();
+        (self.keys, self.machines, self.rows_seen) = (keys, machines, rows_seen);
+    }
+
+    /// The keys seen, in their order.
+    #[must_use]
+    pub fn key_rows(&self) -> Option<&DataFrame> {
+        self.keys.as_ref().map(Keys::rows)
+    }
+
+    /// The state as a checkpoint.
+    #[must_use]
+    pub fn checkpoint(
+        &self,
+        options: serde_json::Value,
+        schema: Option<String>,
+        keys: Option<String>,
+    ) -> Checkpoint {
+        Checkpoint::new(options, schema, keys, self.rows_seen, &self.machines)
+    }
+
+    /// Takes on the state of a checkpoint; `keys` are its keys.
+    ///
+    /// # Errors
+    /// If it does not fit the settings, or the keys do not fit it.
+    pub fn resume(&mut self, checkpoint: &Checkpoint, keys: &[Series]) -> Result<(), Error> {
+        let machines = checkpoint.machines(&self.settings)?;
+        let count = match &mut self.keys {
+            Some(known) => {
+                known.number(keys)?;
+                known.len()
+            }
+            None => 1,
+        };
+        if machines.len() != count {
+            let message =
+                format!("the checkpoint has {count} keys and the state of {}", machines.len());
+            return Err(Error::Input(message));
+        }
+        self.resumed_at = machines.iter().map(|machine| machine.clock.last_time).collect();
+        self.machines = machines;
+        self.rows_seen = checkpoint.rows;
+        Ok(())
     }
 
     #[must_use]
@@ -160,6 +248,7 @@ impl Grouped {
         if let Some(keys) = &self.keys {
             self.machines.resize_with(keys.len(), || Machine::new(&self.settings));
         }
+        self.report = Report::default();
         let mut undo = Vec::new();
         let offset = self.rows_seen;
         let fed = batch.stretches(offset, |start, trades| {
@@ -191,6 +280,22 @@ impl Grouped {
         Ok(())
     }
 
+    /// The rows of a key that are new, where some are not.
+    fn screened(
+        &mut self,
+        trades: &Trades<'_>,
+        key: u32,
+        rows: Rows<'_>,
+        len: usize,
+    ) -> Result<Option<Vec<u32>>, TradeError> {
+        let Some(overlap) = self.overlap else { return Ok(None) };
+        let clock = self.machines[key as usize].clock;
+        let resumed_at = self.resumed_at.get(key as usize).copied().flatten();
+        let (report, kept) = screen::screen(trades, rows, len, clock, resumed_at, overlap)?;
+        self.report.add(&report);
+        Ok(kept)
+    }
+
     fn feed_one<C: Collect>(
         &mut self,
         trades: &Trades<'_>,
@@ -200,15 +305,13 @@ impl Grouped {
     ) -> Result<(), TradeError> {
         undo.push((0, self.machines[0].clone()));
         let mut sink = make(0);
-        let rows = Rows::From(0);
-        self.machines[0].push(
-            trades,
-            rows,
-            trades.len,
-            &self.settings,
-            &mut self.workspace,
-            &mut sink,
-        )?;
+        let (mut rows, mut len) = (Rows::From(0), trades.len);
+        let kept = self.screened(trades, 0, rows, len)?;
+        if let Some(kept) = &kept {
+            (rows, len) = (Rows::Picked(kept), kept.len());
+        }
+        let Self { settings, workspace, machines, .. } = self;
+        machines[0].push(trades, rows, len, settings, workspace, &mut sink)?;
         take(sink);
         Ok(())
     }
@@ -222,8 +325,23 @@ impl Grouped {
         mut take: impl FnMut(C),
     ) -> Result<(), TradeError> {
         let partition = Partition::new(numbers, self.machines.len());
+        let mut first: Option<TradeError> = None;
+        let mut kept: Vec<Option<Vec<u32>>> = Vec::new();
+        for Stretch { key, rows, len } in partition.stretches().filter(|_| self.overlap.is_some()) {
+            match self.screened(trades, key, rows, len) {
+                Ok(rows) => kept.push(rows),
+                Err(error) if first.is_none_or(|f| error.row < f.row) => first = Some(error),
+                Err(_) => {}
+            }
+        }
+        if let Some(error) = first {
+            return Err(error);
+        }
         let mut jobs: Vec<Job<'_, C>> = Vec::new();
-        for Stretch { key, rows, len } in partition.stretches() {
+        for (i, Stretch { key, mut rows, mut len }) in partition.stretches().enumerate() {
+            if let Some(Some(kept)) = kept.get(i) {
+                (rows, len) = (Rows::Picked(kept), kept.len());
+            }
             let machine = std::mem::take(&mut self.machines[key as usize]);
             undo.push((key, machine.clone()));
             jobs.push(Job { key, machine, rows, len, result: Ok(make(key)) });
@@ -245,7 +363,6 @@ impl Grouped {
             }
         }
         // The fault that stands first in the input is the one to report, whatever ran first.
-        let mut first: Option<TradeError> = None;
         for job in jobs {
             self.machines[job.key as usize] = job.machine;
             match job.result {

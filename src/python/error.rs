@@ -8,6 +8,7 @@ use pyo3_polars::error::PyPolarsErr;
 use crate::columns::error::Error;
 
 static INVALID_TRADE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static CHECKPOINT: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static RANGE_BAR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 const MODULE: &str = "rangebar_polars.exceptions";
@@ -27,6 +28,10 @@ fn exception(py: Python<'_>, error: Error) -> PyResult<PyErr> {
         Error::Input(message) => {
             let class = RANGE_BAR.import(py, MODULE, "RangeBarError")?;
             PyErr::from_value(class.call1((message,))?)
+        }
+        Error::Checkpoint(error) => {
+            let class = CHECKPOINT.import(py, MODULE, "CheckpointError")?;
+            PyErr::from_value(class.call1((error.to_string(),))?)
         }
         Error::Polars(error) => PyPolarsErr::from(error).into(),
     })

@@ -1,5 +1,6 @@
 //! The only place with pyo3: the module, its classes, and the expression plugins.
 
+mod arrow;
 mod error;
 mod expressions;
 mod options;
@@ -17,6 +18,9 @@ static ALLOCATOR: PolarsAllocator = PolarsAllocator::new();
 fn _internal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<stream::BarStream>()?;
+    module.add_class::<stream::SavedState>()?;
+    module.add_class::<arrow::ArrowBatches>()?;
+    module.add_function(wrap_pyfunction!(stream::read_checkpoint, module)?)?;
     module.add_function(wrap_pyfunction!(options::bar_columns, module)?)?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard};
 
 use polars::prelude::{NamedFromOwned as _, PlSmallStr, Series};
+use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3_polars::{PyDataFrame, PySeries};
@@ -10,8 +11,11 @@ use pyo3_polars::{PyDataFrame, PySeries};
 use super::error::to_python;
 use super::options::Options;
 use crate::columns::error::Error;
+use crate::columns::input::Layout;
+use crate::core::checkpoint::{Checkpoint, CheckpointError};
 use crate::core::error::Field;
-use crate::grouped::Grouped;
+use crate::core::trades::{Bits, Numbers, Trades};
+use crate::grouped::{Grouped, Overlap, Saved};
 
 /// Range bars of one stream of trades.
 #[pyclass(module = "rangebar_polars._internal", frozen)]
@@ -29,17 +33,42 @@ impl BarStream {
         })
     }
 
-    /// The columns that are read, and no others: a frame may have many more.
     fn columns(&self, frame: &Bound<'_, PyAny>) -> PyResult<(Vec<Series>, Vec<Series>)> {
-        let get_column = intern!(frame.py(), "get_column");
-        let pick = |names: &[PlSmallStr]| {
-            let series = |name: &PlSmallStr| {
-                Ok(frame.call_method1(get_column, (name.as_str(),))?.extract::<PySeries>()?.0)
-            };
-            names.iter().map(series).collect::<PyResult<Vec<Series>>>()
-        };
-        Ok((pick(&self.names)?, pick(&self.by)?))
+        Ok((pick(frame, &self.names)?, pick(frame, &self.by)?))
     }
+}
+
+/// The columns that are read, and no others: a frame may have many more.
+fn pick(frame: &Bound<'_, PyAny>, names: &[PlSmallStr]) -> PyResult<Vec<Series>> {
+    let get_column = intern!(frame.py(), "get_column");
+    let series = |name: &PlSmallStr| {
+        Ok(frame.call_method1(get_column, (name.as_str(),))?.extract::<PySeries>()?.0)
+    };
+    names.iter().map(series).collect()
+}
+
+/// The value for a column that the trades have; nothing for one that they have not.
+fn given<T>(layout: &Layout, role: Field, value: Option<T>) -> PyResult<Option<T>> {
+    match (layout.has(role), value) {
+        (false, _) => Ok(None),
+        (true, Some(value)) => Ok(Some(value)),
+        (true, None) => Err(PyTypeError::new_err(format!(
+            "push_trade needs {}=, for the trades before had a column '{}'",
+            role.name(),
+            layout.name(role)
+        ))),
+    }
+}
+
+/// A state to go back to.
+#[pyclass(module = "rangebar_polars._internal", frozen)]
+pub struct SavedState(Saved);
+
+/// Options, schema and keys of a checkpoint, once it is known to be sound.
+#[pyfunction]
+pub fn read_checkpoint(text: &str) -> PyResult<(String, Option<String>, Option<String>)> {
+    let checkpoint = Checkpoint::from_text(text).map_err(|e| to_python(e.into()))?;
+    Ok((checkpoint.options.to_string(), checkpoint.schema, checkpoint.keys))
 }
 
 #[pymethods]
@@ -78,15 +107,15 @@ impl BarStream {
         Ok(Self { state: Mutex::new(state), names, by })
     }
 
-    /// The bars that a batch closes.
-    fn push(&self, py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<PyDataFrame> {
+    /// The bars that a batch closes; None if it closes none, as a frame takes time to make.
+    fn push(&self, py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<Option<PyDataFrame>> {
         let (columns, by) = self.columns(frame)?;
         py.detach(|| {
             let mut state = self.lock()?;
             let bars = state.push(&columns, &by)?;
-            state.frame(&bars)
+            if bars.is_empty() { Ok(None) } else { state.frame(&bars).map(Some) }
         })
-        .map(PyDataFrame)
+        .map(|frame| frame.map(PyDataFrame))
         .map_err(to_python)
     }
 
@@ -108,6 +137,127 @@ impl BarStream {
             state.frame(&state.remaining())
         };
         finish().map(PyDataFrame).map_err(to_python)
+    }
+
+    /// The bars in progress, which stay in progress.
+    fn open_bars(&self) -> PyResult<PyDataFrame> {
+        let open = || {
+            let state = self.lock()?;
+            state.frame(&state.unfinished())
+        };
+        open().map(PyDataFrame).map_err(to_python)
+    }
+
+    /// Look at how batches follow each other; `overlap` is "error" or "skip".
+    fn watch(&self, overlap: &str) -> PyResult<()> {
+        let overlap = if overlap == "skip" { Overlap::Skip } else { Overlap::Error };
+        self.lock().map_err(to_python)?.watch(overlap);
+        Ok(())
+    }
+
+    /// Rows, skipped rows, missing ids, gaps, and the first gap's row and ids, of the last push.
+    #[allow(clippy::type_complexity, reason = "a plain tuple that Python names")]
+    fn report(&self) -> PyResult<(u64, u64, u64, u64, Option<(u64, i64, i64)>)> {
+        let state = self.lock().map_err(to_python)?;
+        let report = state.report();
+        Ok((report.rows, report.skipped, report.missing, report.gaps, report.first_gap))
+    }
+
+    /// The state, to go back to.
+    fn save(&self) -> PyResult<SavedState> {
+        Ok(SavedState(self.lock().map_err(to_python)?.save()))
+    }
+
+    /// Goes back to a state.
+    fn go_back(&self, saved: &SavedState) -> PyResult<()> {
+        self.lock().map_err(to_python)?.go_back(&saved.0);
+        Ok(())
+    }
+
+    /// The keys seen, in their order.
+    fn keys(&self) -> PyResult<Option<PyDataFrame>> {
+        Ok(self.lock().map_err(to_python)?.key_rows().cloned().map(PyDataFrame))
+    }
+
+    /// The state as a text; `options` is JSON, `schema` and `keys` are what `resume` wants back.
+    fn checkpoint(
+        &self,
+        options: &str,
+        schema: Option<String>,
+        keys: Option<String>,
+    ) -> PyResult<String> {
+        let make = || {
+            let options = serde_json::from_str(options).map_err(CheckpointError::Unreadable)?;
+            Ok(self.lock()?.checkpoint(options, schema, keys).to_text()?)
+        };
+        make().map_err(to_python)
+    }
+
+    /// Takes on the state of a checkpoint.
+    fn resume(&self, text: &str, keys: Option<PyDataFrame>) -> PyResult<()> {
+        let resume = || {
+            let checkpoint = Checkpoint::from_text(text)?;
+            let columns = keys.map(|frame| frame.0.into_columns()).unwrap_or_default();
+            let keys: Vec<Series> =
+                columns.iter().map(|c| c.as_materialized_series().clone()).collect();
+            self.lock()?.resume(&checkpoint, &keys)
+        };
+        resume().map_err(to_python)
+    }
+
+    /// Number of the key in the only row of `frame`, and whether it is new.
+    fn key_number(&self, frame: &Bound<'_, PyAny>) -> PyResult<(u32, bool)> {
+        let by = pick(frame, &self.by)?;
+        self.lock().and_then(|mut state| state.key_number(&by)).map_err(to_python)
+    }
+
+    /// Forgets the newest key.
+    fn forget_key(&self) -> PyResult<()> {
+        let mut state = self.lock().map_err(to_python)?;
+        let count = state.key_count();
+        state.forget_keys(count.saturating_sub(1));
+        Ok(())
+    }
+
+    /// The bars that one trade closes, if any.
+    #[allow(clippy::too_many_arguments, reason = "one for each column a trade can have")]
+    fn push_trade(
+        &self,
+        key: u32,
+        timestamp: Option<i64>,
+        price: f64,
+        quantity: Option<f64>,
+        is_buyer_maker: Option<bool>,
+        agg_trade_id: Option<i64>,
+        first_trade_id: Option<i64>,
+        last_trade_id: Option<i64>,
+    ) -> PyResult<Option<PyDataFrame>> {
+        let mut state = self.lock().map_err(to_python)?;
+        let layout = state.layout();
+        let time = given(layout, Field::Timestamp, timestamp)?;
+        let quantity = given(layout, Field::Quantity, quantity)?;
+        let side = given(layout, Field::IsBuyerMaker, is_buyer_maker.map(u8::from))?;
+        let agg = given(layout, Field::AggTradeId, agg_trade_id)?;
+        let first = given(layout, Field::FirstTradeId, first_trade_id)?;
+        let last = given(layout, Field::LastTradeId, last_trade_id)?;
+        let trades = Trades {
+            price: Numbers::Float(std::slice::from_ref(&price)),
+            quantity: quantity.as_ref().map(|q| Numbers::Float(std::slice::from_ref(q))),
+            timestamp: time.as_ref().map(std::slice::from_ref),
+            is_buyer_maker: side
+                .as_ref()
+                .map(|s| Bits { bytes: std::slice::from_ref(s), offset: 0 }),
+            agg_trade_id: agg.as_ref().map(std::slice::from_ref),
+            first_trade_id: first.as_ref().map(std::slice::from_ref),
+            last_trade_id: last.as_ref().map(std::slice::from_ref),
+            offset: 0,
+            len: 1,
+        };
+        let bars = state.push_one(key, &trades).map_err(to_python)?;
+        if bars.is_empty() {
+            return Ok(None);
+        }
+        state.frame(&bars).map(|frame| Some(PyDataFrame(frame))).map_err(to_python)
     }
 
     /// A frame of no bars, for its schema.

@@ -1,0 +1,533 @@
+"""The push door: trades as they come, bars as they close, and a state that can be kept."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final, Literal, Protocol, TypeAlias, cast, runtime_checkable
+
+import polars as pl
+
+from rangebar_polars import _internal
+from rangebar_polars._options import (
+    AUTO,
+    Auto,
+    Incomplete,
+    Optional_,
+    Settings,
+    Span,
+    Threshold,
+    TimeUnit,
+    TradeColumns,
+    keys_of,
+    span_of,
+    thresholds_of,
+)
+from rangebar_polars.exceptions import CheckpointError, RangeBarError
+from rangebar_polars.streaming import stream
+
+__all__ = ["ArrowStream", "PushReport", "RangeBarProcessor"]
+
+Overlap: TypeAlias = Literal["error", "skip"]
+
+
+@runtime_checkable
+class ArrowStream(Protocol):
+    """Anything that hands out an Arrow stream: pyarrow, DuckDB, pandas, nanoarrow, ..."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return a PyCapsule named ``arrow_array_stream``."""
+        ...
+
+
+@dataclass(frozen=True)
+class PushReport:
+    """
+    How the trades of one push followed those before it.
+
+    Attributes
+    ----------
+    rows : int
+        Trades looked at.
+    skipped : int
+        Trades left out because they were there before (`on_overlap="skip"`).
+    missing : int
+        Aggregate trade ids that no trade came for.
+    gaps : int
+        Stretches of missing ids.
+    first_gap : tuple of int, or None
+        Row of the first trade after a gap, counted from the start of the stream, and the ids
+        before and after the gap.
+    """
+
+    rows: int = 0
+    skipped: int = 0
+    missing: int = 0
+    gaps: int = 0
+    first_gap: tuple[int, int, int] | None = None
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether nothing is missing and nothing came again."""
+        return self.missing == 0 and self.skipped == 0
+
+    def __add__(self, other: PushReport) -> PushReport:
+        return PushReport(
+            self.rows + other.rows,
+            self.skipped + other.skipped,
+            self.missing + other.missing,
+            self.gaps + other.gaps,
+            self.first_gap or other.first_gap,
+        )
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_TICKS: Final = {"ns": 1_000_000_000, "us": 1_000_000, "ms": 1_000}
+
+
+def _pack(frame: pl.DataFrame) -> str:
+    """A frame as text: Arrow IPC, which keeps every dtype and will be read for ever."""
+    buffer = io.BytesIO()
+    frame.write_ipc(buffer)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _unpack(text: str) -> pl.DataFrame:
+    return pl.read_ipc(io.BytesIO(base64.b64decode(text)), memory_map=False)
+
+
+class RangeBarProcessor:
+    """
+    Range bars of trades that are pushed, batch by batch or one by one.
+
+    The same machine as :func:`range_bars`, with its state in your hands: the bars of all pushes
+    together are those of one frame, wherever it was cut, and a checkpoint goes on in another
+    process as if nothing had happened. Safe to use from several threads; pushes take turns.
+
+    Parameters
+    ----------
+    threshold_decimal_bps, by, timestamp, price, quantity, is_buyer_maker, agg_trade_id
+        As for :func:`range_bars`.
+    first_trade_id, last_trade_id, incomplete, same_timestamp_close, reset, offset, max_gap
+        As for :func:`range_bars`. `incomplete="keep"` has `push` return bars that were cut off,
+        and `finish` the bars in progress.
+    time_unit
+        As for :func:`range_bars`.
+    on_overlap
+        What to do with trades that were there before: those whose aggregate id is not above the
+        last one of their key; without ids, after going on from a checkpoint, those at or before
+        its last time. `'error'` refuses the batch (without ids, only times that go backwards
+        can be told); `'skip'` leaves them out and counts them in `report`.
+    schema
+        Schema of the trades. By default that of the first push; needed only to begin with
+        `push_trade` on columns that are not Float64 prices and integer or `datetime` times.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import rangebar_polars as rb
+    >>> processor = rb.RangeBarProcessor(250)
+    >>> trades = pl.DataFrame(
+    ...     {"timestamp": [1, 2, 3], "price": [100.0, 100.1, 100.2], "quantity": [1.0, 1.0, 1.0]}
+    ... )
+    >>> processor.push(trades).height
+    0
+    >>> later = rb.RangeBarProcessor.from_checkpoint(processor.checkpoint())
+    >>> bars = later.push_trade(timestamp=4, price=100.25, quantity=2.0)
+    >>> bars.select("open", "close", "volume").rows()
+    [(100.0, 100.25, 5.0)]
+    """
+
+    def __init__(
+        self,
+        threshold_decimal_bps: Threshold | Sequence[Threshold],
+        *,
+        by: str | Sequence[str] | None = None,
+        timestamp: str | None = "timestamp",
+        price: str = "price",
+        quantity: str | None = "quantity",
+        is_buyer_maker: Optional_ = AUTO,
+        agg_trade_id: Optional_ = AUTO,
+        first_trade_id: Optional_ = AUTO,
+        last_trade_id: Optional_ = AUTO,
+        incomplete: Incomplete = "drop",
+        same_timestamp_close: bool = False,
+        reset: str | None = None,
+        offset: Span | None = None,
+        max_gap: Span | None = None,
+        time_unit: TimeUnit | None = None,
+        on_overlap: Overlap = "error",
+        schema: pl.Schema | None = None,
+    ) -> None:
+        self._settings = Settings(
+            tuple(thresholds_of(threshold_decimal_bps)),
+            same_timestamp_close,
+            incomplete,
+            reset,
+            span_of(offset),
+            span_of(max_gap),
+            time_unit,
+        )
+        self._columns = TradeColumns(
+            timestamp, price, quantity, is_buyer_maker, agg_trade_id, first_trade_id, last_trade_id
+        )
+        self._by = keys_of(by)
+        if on_overlap not in ("error", "skip"):  # pyright: ignore[reportUnnecessaryContains]
+            msg = f"on_overlap must be 'error' or 'skip', got {on_overlap!r}"
+            raise ValueError(msg)
+        self._on_overlap: Overlap = on_overlap
+        self._lock = threading.RLock()
+        self._machine: _internal.BarStream | None = None
+        self._schema = pl.Schema()
+        self._roles: dict[str, str] = {}
+        self._empty: pl.DataFrame | None = None
+        self._key_numbers: dict[object, int] = {}
+        self._report = PushReport()
+        self._finished = False
+        if schema is not None:
+            self._start(schema)
+
+    def __repr__(self) -> str:
+        by = f", by={self._by}" if self._by else ""
+        return f"RangeBarProcessor({list(self._settings.thresholds)}{by})"
+
+    @property
+    def report(self) -> PushReport:
+        """How the trades of the last push followed those before it."""
+        return self._report
+
+    def _start(self, schema: pl.Schema) -> _internal.BarStream:
+        """Make the machine, once it is known what trades look like."""
+        self._roles = self._columns.present(schema, self._by)
+        names = dict.fromkeys([*self._roles.values(), *(self._by or ())])
+        self._schema = pl.Schema({name: schema[name] for name in names})
+        machine = _internal.BarStream(
+            pl.DataFrame(schema=self._schema),
+            list(self._roles.values()),
+            self._by,
+            self._settings.options(list(self._roles)),
+            None,
+        )
+        machine.watch(self._on_overlap)
+        self._empty = machine.empty()
+        self._machine = machine
+        return machine
+
+    def _going(self, schema: pl.Schema) -> _internal.BarStream:
+        if self._finished:
+            msg = "this processor is finished; make a new one, or keep a checkpoint from before"
+            raise RangeBarError(msg)
+        if self._machine is None:
+            return self._start(schema)
+        missing = [name for name in self._schema if name not in schema]
+        if missing:
+            have = ", ".join(f"'{name}'" for name in schema)
+            msg = f"column '{missing[0]}' was in the trades before, and is not now (there are {have})"
+            raise pl.exceptions.ColumnNotFoundError(msg)
+        return self._machine
+
+    def push(self, trades: pl.DataFrame | pl.LazyFrame | ArrowStream) -> pl.DataFrame:
+        """
+        Push trades, and take the bars that they close.
+
+        Parameters
+        ----------
+        trades
+            A Polars frame (a LazyFrame is run, streaming), or anything with the Arrow PyCapsule
+            interface: a pyarrow Table, RecordBatch or RecordBatchReader, a DuckDB relation, a
+            pandas DataFrame. Streams are read batch by batch.
+
+        Returns
+        -------
+        DataFrame
+            Bars, as of :func:`range_bars`. It has the Arrow PyCapsule interface itself.
+
+        Raises
+        ------
+        rangebar_polars.exceptions.InvalidTradeError
+            For a bad trade. The state is then as it was before this push, all of it.
+        rangebar_polars.exceptions.RangeBarError
+            After `finish`, or for a column whose dtype has changed.
+        polars.exceptions.ColumnNotFoundError
+            For a column that is missing.
+        """
+        with self._lock:
+            if isinstance(trades, pl.DataFrame):
+                return self._push_frame(trades)
+            return self._push_batches(trades)
+
+    def _push_frame(self, trades: pl.DataFrame) -> pl.DataFrame:
+        # Reading the schema costs more than all the rest of a small push.
+        machine = self._machine
+        if machine is None or self._finished or not _has_all(trades, self._schema):
+            machine = self._going(trades.schema)
+        bars = machine.push(trades)
+        self._report = PushReport(*machine.report())
+        return bars if bars is not None else cast("pl.DataFrame", self._empty).clear()
+
+    def _push_batches(self, trades: pl.LazyFrame | ArrowStream) -> pl.DataFrame:
+        before = self._machine.save() if self._machine is not None else None
+        report = PushReport()
+        frames: list[pl.DataFrame] = []
+
+        def push(batch: pl.DataFrame) -> pl.DataFrame:
+            nonlocal report
+            bars = self._push_frame(batch)
+            report += self._report
+            return bars
+
+        try:
+            if isinstance(trades, pl.LazyFrame):
+                machine = self._going(trades.collect_schema())
+                plan = trades.select(list(self._schema))
+                frames.extend(stream(plan, push))
+                del machine
+            else:
+                frames.extend(bars for batch in _batches(trades) if (bars := push(batch)).height)
+        except BaseException:
+            # A batch that is refused leaves no trace, nor do the batches of the same push.
+            if self._machine is not None:
+                if before is not None:
+                    self._machine.go_back(before)
+                else:
+                    self._machine = None
+            self._key_numbers.clear()
+            raise
+        self._report = report
+        if not frames:
+            return self._no_bars()
+        return pl.concat(frames) if len(frames) > 1 else frames[0]
+
+    def _no_bars(self) -> pl.DataFrame:
+        return pl.DataFrame() if self._empty is None else self._empty.clear()
+
+    def push_trade(
+        self,
+        *,
+        price: float,
+        timestamp: datetime | int | None = None,
+        quantity: float | None = None,
+        is_buyer_maker: bool | None = None,
+        agg_trade_id: int | None = None,
+        first_trade_id: int | None = None,
+        last_trade_id: int | None = None,
+        key: object = None,
+    ) -> pl.DataFrame | None:
+        """
+        Push one trade.
+
+        Parameters
+        ----------
+        price, quantity
+            Floats.
+        timestamp
+            A `datetime`, or an integer in the unit of the time column.
+        is_buyer_maker, agg_trade_id, first_trade_id, last_trade_id
+            Needed where the trades before had the column, or where this is the first.
+        key
+            The key, where the processor has `by`: a value, or a tuple for several columns.
+
+        Returns
+        -------
+        DataFrame or None
+            The bars that this trade closes, or None, as most close none.
+
+        Raises
+        ------
+        TypeError
+            If a value is missing that the trades before had.
+        rangebar_polars.exceptions.InvalidTradeError
+            For a bad trade; the state is then as it was.
+        """
+        machine = self._machine
+        if machine is None or self._finished:
+            given = {
+                "timestamp": timestamp,
+                "price": price,
+                "quantity": quantity,
+                "is_buyer_maker": is_buyer_maker,
+                "agg_trade_id": agg_trade_id,
+                "first_trade_id": first_trade_id,
+                "last_trade_id": last_trade_id,
+            }
+            machine = self._first_trade(given, key)
+        with self._lock:
+            number, new = (0, False) if self._by is None else self._key_number(machine, key)
+            ticks = timestamp if isinstance(timestamp, int) else self._ticks(timestamp)
+            try:
+                bars = machine.push_trade(
+                    number,
+                    ticks,
+                    price,
+                    quantity,
+                    is_buyer_maker,
+                    agg_trade_id,
+                    first_trade_id,
+                    last_trade_id,
+                )
+            except BaseException:
+                if new:
+                    machine.forget_key()
+                    del self._key_numbers[key]
+                raise
+            return bars
+
+    def _first_trade(self, given: dict[str, Any], key: object) -> _internal.BarStream:
+        """Guess what trades look like from the first of them."""
+        values: dict[str, Any] = {}
+        for role, name in vars(self._columns).items():
+            column = role if isinstance(name, Auto) else name
+            if column is not None and given[role] is not None:
+                values[column] = [float(given[role]) if role in ("price", "quantity") else given[role]]
+        for name, value in zip(self._by or (), self._key_values(key), strict=True):
+            values[name] = [value]
+        return self._going(pl.DataFrame(values).schema)
+
+    def _key_values(self, key: object) -> tuple[object, ...]:
+        if self._by is None:
+            return ()
+        values = cast("tuple[object, ...]", key) if isinstance(key, tuple) else (key,)
+        if len(values) != len(self._by):
+            msg = f"key must have a value for each of {self._by}, got {key!r}"
+            raise TypeError(msg)
+        return values
+
+    def _key_number(self, machine: _internal.BarStream, key: object) -> tuple[int, bool]:
+        number = self._key_numbers.get(key)
+        if number is not None:
+            return number, False
+        values = dict(zip(self._by or (), ([v] for v in self._key_values(key)), strict=True))
+        schema = {name: self._schema[name] for name in values}
+        number, new = machine.key_number(pl.DataFrame(values, schema=schema))
+        self._key_numbers[key] = number
+        return number, new
+
+    def _ticks(self, timestamp: datetime | None) -> int | None:
+        """A time in the unit of the time column."""
+        name = self._roles.get("timestamp")
+        if timestamp is None or name is None:
+            return None
+        dtype = self._schema[name]
+        unit = (dtype.time_unit or "us") if isinstance(dtype, pl.Datetime) else self._settings.time_unit
+        if unit is None:
+            msg = "a datetime for an Int64 timestamp needs time_unit='ns', 'us' or 'ms'"
+            raise TypeError(msg)
+        # A naive time is taken as it stands, as Polars does.
+        aware = timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=timezone.utc)
+        microseconds = (aware - _EPOCH) // timedelta(microseconds=1)
+        return microseconds * _TICKS[unit] // 1_000_000
+
+    def open_bars(self) -> pl.DataFrame:
+        """
+        Bars in progress, as they stand; they stay in progress.
+
+        Returns
+        -------
+        DataFrame
+            As of :func:`range_bars`, with `is_complete` false, by opening trade.
+        """
+        with self._lock:
+            return pl.DataFrame() if self._machine is None else self._machine.open_bars()
+
+    def finish(self) -> pl.DataFrame:
+        """
+        End the stream.
+
+        Returns
+        -------
+        DataFrame
+            The bars in progress with `incomplete="keep"`, else none. No more can be pushed.
+        """
+        with self._lock:
+            self._finished = True
+            return pl.DataFrame() if self._machine is None else self._machine.finish()
+
+    def checkpoint(self) -> str:
+        """
+        Return the state as a text, to go on from with `from_checkpoint`.
+
+        Returns
+        -------
+        str
+            JSON; `docs/resuming.md` describes it. Exact, and read by every later version.
+        """
+        options = {
+            **asdict(self._settings),
+            "columns": {
+                role: {"auto": True} if isinstance(name, Auto) else name
+                for role, name in vars(self._columns).items()
+            },
+            "by": self._by,
+            "on_overlap": self._on_overlap,
+        }
+        with self._lock:
+            machine = self._machine or _internal.BarStream(
+                pl.DataFrame(schema={"price": pl.Float64}),
+                ["price"],
+                None,
+                Settings(self._settings.thresholds).options(["price"]),
+                None,
+            )
+            schema = _pack(pl.DataFrame(schema=self._schema)) if self._machine else None
+            keys = machine.keys() if self._machine else None
+            packed = _pack(keys) if keys is not None else None
+            return machine.checkpoint(json.dumps(options), schema, packed)
+
+    @classmethod
+    def from_checkpoint(
+        cls, text: str, *, on_overlap: Overlap | None = None
+    ) -> RangeBarProcessor:
+        """
+        Return a processor that goes on where a checkpoint was made.
+
+        Parameters
+        ----------
+        text
+            What `checkpoint` returned.
+        on_overlap
+            As for the class; by default as it was.
+
+        Raises
+        ------
+        rangebar_polars.exceptions.CheckpointError
+            If the text is cut short, changed, none at all, or of a newer version.
+        """
+        options_text, schema, keys = _internal.read_checkpoint(text)
+        try:
+            options: dict[str, Any] = json.loads(options_text)
+            columns: dict[str, Any] = options.pop("columns")
+            names = {role: AUTO if isinstance(n, dict) else n for role, n in columns.items()}
+            thresholds = options.pop("thresholds")
+            overlap = on_overlap or options.pop("on_overlap")
+            options.pop("on_overlap", None)
+            processor = cls(thresholds, **names, **options, on_overlap=overlap)
+        except (KeyError, TypeError, ValueError) as error:
+            msg = f"the checkpoint's options make no processor: {error}"
+            raise CheckpointError(msg) from error
+        if schema is not None:
+            machine = processor._start(_unpack(schema).schema)  # noqa: SLF001 - its own class
+            machine.resume(text, _unpack(keys) if keys is not None else None)
+        return processor
+
+
+def _has_all(frame: pl.DataFrame, schema: pl.Schema) -> bool:
+    columns = frame.columns
+    return all(name in columns for name in schema)
+
+
+def _batches(trades: ArrowStream) -> Iterator[pl.DataFrame]:
+    """The batches of another library's trades."""
+    if isinstance(trades, ArrowStream):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return iter(_internal.ArrowBatches(trades.__arrow_c_stream__()))
+    if hasattr(trades, "__arrow_c_array__"):
+        return iter([pl.DataFrame(trades)])
+    msg = (
+        "trades must be a polars frame or have the Arrow PyCapsule interface, "
+        f"got {type(trades).__name__}"
+    )
+    raise TypeError(msg)
