@@ -149,7 +149,8 @@ class Http:
         length = response.headers.get("Content-Length", "")
         self.on_size(int(length) if length.isdigit() else 0)
         with part.open("ab" if append else "wb") as file:
-            for chunk in response.iter_raw(_CHUNK):
+            # Chunks as they come: gathered into larger ones, a break would lose what it gathered.
+            for chunk in response.iter_raw():
                 self._go_on()
                 file.write(chunk)
                 self.on_bytes(len(chunk))

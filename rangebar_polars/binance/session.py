@@ -171,6 +171,8 @@ class Session:
             fetch_recent(self.feed, self._place, step.first_day, step.last_day, http, url)
             return
         if step.stored:
+            # Left by a run that was killed right after it had stored the file.
+            self._part_file(step.file, step.sha256).unlink(missing_ok=True)
             self.report.reused.append(step.file.name)
             return
         download = self._request(step).result()
@@ -227,8 +229,7 @@ class Session:
         """Fetch and check a file; one that was replaced meanwhile is asked for once more."""
         url = f"{self.access.base_url.rstrip('/')}/{file.path}"
         for attempt in (1, 2):
-            # The hash in the name: what is left of another version is never gone on with.
-            part = folder / f"{file.name}.{(sha256 or 'unchecked')[:16]}.part"
+            part = self._part_file(file, sha256)
             for stale in folder.glob(f"{file.name}.*.part"):
                 if stale != part or sha256 is None:
                     stale.unlink()
@@ -242,6 +243,11 @@ class Session:
                 sha256 = self._probe(file)[1] or sha256
         problem = f"its sha256 differs from the published one: {found}, expected {sha256}"  # pyright: ignore[reportPossiblyUnboundVariable]
         raise ArchiveError(file.name, problem)
+
+    def _part_file(self, file: ArchiveFile, sha256: str | None) -> Path:
+        # The hash in the name: what is left of another version is never gone on with.
+        version = (sha256 or "unchecked")[:16]
+        return self._place.meta / "downloads" / f"{file.name}.{version}.part"
 
     def _acquire(self, lock: FileLock) -> None:
         while True:

@@ -1,0 +1,408 @@
+"""From a server to a lazy frame of trades, through the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from rangebar_polars.binance import (
+    ArchiveError,
+    BrokenLineError,
+    FetchError,
+    FetchReport,
+    Kind,
+    Market,
+    MissingDaysError,
+    scan_binance,
+)
+from rangebar_polars.binance.files import ArchiveFile, Feed
+from rangebar_polars.store import TradeStore
+from tests.binance.archive_server import ArchiveServer, Cut, Status, serve
+from tests.binance.made_files import BTC, csv_text, day_trades, publish, publish_text
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
+DAYS = [date(2024, 1, 30) + timedelta(days=n) for n in range(4)]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ArchiveServer]:
+    folder = tmp_path / "served"
+    folder.mkdir()
+    with serve(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TradeStore:
+    return TradeStore(tmp_path / "store")
+
+
+def publish_days(server: ArchiveServer, days: list[date] = DAYS, rows: int = 50) -> pl.DataFrame:
+    """Publish daily files with ids that run through, and return their trades."""
+    frames = [day_trades(BTC, day, rows, 1 + rows * n) for n, day in enumerate(days)]
+    for day, trades in zip(days, frames, strict=True):
+        publish(server.root, BTC, trades, day, header=True)
+    return pl.concat(frames)
+
+
+def scan(server: ArchiveServer, store: TradeStore, **options: Any) -> pl.LazyFrame:
+    given: dict[str, Any] = {"start": DAYS[0], "end": DAYS[-1], "market": "um", **options}
+    return scan_binance("BTCUSDT", store=store, base_url=server.url, backoff_s=0.001, **given)
+
+
+def names(days: list[date]) -> list[str]:
+    return [ArchiveFile(BTC, day, day).name for day in days]
+
+
+def test_days_over_a_month_boundary(server: ArchiveServer, store: TradeStore) -> None:
+    trades = publish_days(server)
+    report = FetchReport()
+    plan = scan(server, store, report=report)
+    assert server.requests == []  # nothing before it is collected
+    assert_frame_equal(plan.collect(), trades, check_exact=True)
+    assert report.fetched == names(DAYS)
+    assert report.bytes_downloaded == sum(r.sent for r in server.asked(".zip"))
+
+
+def test_what_is_stored_is_not_fetched_again(server: ArchiveServer, store: TradeStore) -> None:
+    trades = publish_days(server)
+    report = FetchReport()
+    plan = scan(server, store, report=report)
+    plan.collect()
+    server.requests.clear()
+    assert_frame_equal(plan.collect(), trades)
+    assert server.asked(".zip") == []
+    assert len(server.asked(".CHECKSUM")) == 4
+    assert (report.fetched, report.reused) == ([], names(DAYS))
+    server.requests.clear()
+    offline = scan(server, store, revalidate=False, client=None)
+    assert_frame_equal(offline.collect(), trades)
+    assert server.requests == []
+
+
+def test_a_file_replaced_with_a_new_hash_is_fetched_again(
+    server: ArchiveServer, store: TradeStore
+) -> None:
+    trades = publish_days(server)
+    scan(server, store).collect()
+    corrected = trades[50:100].filter(pl.col("agg_trade_id") != 60).with_columns(price=pl.lit(7.5))
+    publish(server.root, BTC, corrected, DAYS[1])
+    report = FetchReport()
+    expected = pl.concat([trades[:50], corrected, trades[100:]])
+    assert_frame_equal(scan(server, store, report=report).collect(), expected, check_exact=True)
+    assert report.fetched == names(DAYS[1:2])
+
+
+@pytest.mark.parametrize("market", ["spot", "um", "cm"])
+@pytest.mark.parametrize("kind", ["aggTrades", "trades"])
+@pytest.mark.parametrize(("header", "unit"), [(False, "ms"), (True, "us")])
+def test_all_markets_and_forms(
+    server: ArchiveServer, store: TradeStore, market: Market, kind: Kind, header: bool, unit: str
+) -> None:
+    feed = Feed("BTCUSDT", market, kind)
+    trades = day_trades(feed, DAYS[0])
+    publish(server.root, feed, trades, DAYS[0], header=header, unit=unit, title=market == "spot")
+    found = scan(server, store, market=market, kind=kind, end=DAYS[0])
+    assert found.collect_schema() == pl.Schema(feed.schema)
+    assert_frame_equal(found.collect(), trades, check_exact=True)
+
+
+def test_a_whole_month_comes_as_one_file(server: ArchiveServer, store: TradeStore) -> None:
+    february = [date(2024, 2, day) for day in range(1, 30)]
+    trades = pl.concat([day_trades(BTC, day, 20, 1 + 20 * n) for n, day in enumerate(february)])
+    publish(server.root, BTC, trades, february[0], february[-1])
+    after = day_trades(BTC, date(2024, 3, 1), 20, 581)
+    publish(server.root, BTC, after, date(2024, 3, 1))
+    report = FetchReport()
+    plan = scan(server, store, start="2024-02", end="2024-03-01", report=report)
+    assert_frame_equal(plan.collect(), pl.concat([trades, after]), check_exact=True)
+    assert report.fetched == [
+        "BTCUSDT-aggTrades-2024-02.zip",
+        "BTCUSDT-aggTrades-2024-03-01.zip",
+    ]
+    # A part of the month is there now, and not fetched day by day.
+    part = scan(server, store, start="2024-02-10", end="2024-02-12", report=report)
+    assert_frame_equal(part.collect(), trades[180:240])
+    assert report.reused == ["BTCUSDT-aggTrades-2024-02.zip"]
+
+
+def test_a_month_that_is_not_published_comes_day_by_day(
+    server: ArchiveServer, store: TradeStore
+) -> None:
+    february = [date(2024, 2, day) for day in range(1, 30)]
+    trades = publish_days(server, february, rows=5)
+    report = FetchReport()
+    plan = scan(server, store, start="2024-02", end="2024-02", report=report)
+    assert_frame_equal(plan.collect(), trades)
+    assert report.fetched == names(february)
+
+
+def test_missing_days_are_an_error_before_anything_is_fetched(
+    server: ArchiveServer, store: TradeStore
+) -> None:
+    publish_days(server, [DAYS[0], DAYS[3]])
+    with pytest.raises(MissingDaysError, match=r"no trades for 2024-01-31, 2024-02-01; missing="):
+        scan(server, store).collect()
+    assert server.asked(".zip") == []
+
+
+def test_missing_days_can_be_skipped_and_are_listed(
+    server: ArchiveServer, store: TradeStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    trades = publish_days(server, [DAYS[0], DAYS[3]])
+    report = FetchReport()
+    with caplog.at_level(logging.WARNING):
+        found = scan(server, store, missing="skip", report=report).collect()
+    assert_frame_equal(found, trades)
+    assert report.missing_days == DAYS[1:3]
+    assert "no trades for 2024-01-31, 2024-02-01" in caplog.text
+    assert store.gaps("BTCUSDT")["kind"].to_list() == ["missing_day"]
+
+
+def test_nothing_at_all(server: ArchiveServer, store: TradeStore) -> None:
+    found = scan(server, store, missing="skip").collect()
+    assert found.schema == pl.Schema(BTC.schema)
+    assert found.is_empty()
+
+
+def test_a_day_that_a_month_lacks(server: ArchiveServer, store: TradeStore) -> None:
+    days = [date(2024, 2, day) for day in range(1, 30) if day != 11]
+    trades = pl.concat([day_trades(BTC, day, 5, 1 + 5 * n) for n, day in enumerate(days)])
+    publish(server.root, BTC, trades, days[0], days[-1])
+    with pytest.raises(MissingDaysError, match="2024-02-11"):
+        scan(server, store, start="2024-02", end="2024-02").collect()
+    report = FetchReport()
+    plan = scan(server, store, start="2024-02", end="2024-02", missing="skip", report=report)
+    assert_frame_equal(plan.collect(), trades)
+    assert report.missing_days == [date(2024, 2, 11)]
+
+
+def test_a_wrong_checksum(server: ArchiveServer, store: TradeStore) -> None:
+    publish_days(server)
+    file = ArchiveFile(BTC, DAYS[1], DAYS[1])
+    text = csv_text(BTC, day_trades(BTC, DAYS[1]))
+    publish_text(server.root, file, text, sha256="ab" * 32)
+    with pytest.raises(ArchiveError, match=r"-2024-01-31.zip: its sha256 differs.*expected abab"):
+        scan(server, store).collect()
+    assert len(server.asked(f"{file.name}")) == 2  # it may have been replaced at that moment
+    assert date(2024, 1, 31) not in store.days("BTCUSDT", source=BTC.source)
+    found = scan(server, store, checksum=False).collect()
+    assert found.height == 200
+
+
+def test_a_checksum_that_changes_while_we_fetch(server: ArchiveServer, store: TradeStore) -> None:
+    publish_days(server)
+    replaced = day_trades(BTC, DAYS[0], 50).with_columns(price=pl.lit(3.25))
+
+    def replace(path: str) -> None:
+        if path.endswith(f"{names(DAYS)[0]}"):
+            server.on_request = lambda _path: None
+            publish(server.root, BTC, replaced, DAYS[0])
+
+    server.on_request = replace
+    found = scan(server, store, end=DAYS[0]).collect()
+    assert_frame_equal(found, replaced)
+
+
+def test_transfers_that_break_are_taken_up(server: ArchiveServer, store: TradeStore) -> None:
+    trades = publish_days(server)
+    first, second = names(DAYS[:2])
+    server.fail(first, Cut(400), Status(503), Cut(100), Status(429, {"Retry-After": "0"}))
+    server.fail(f"{second}.CHECKSUM", Status(500))
+    assert_frame_equal(scan(server, store).collect(), trades)
+    ranges = [r.range for r in server.asked(first) if r.status in {200, 206}]
+    assert ranges == [None, "bytes=400-", "bytes=500-"]
+
+
+def test_an_interrupted_download_is_gone_on_with_by_the_next_run(
+    server: ArchiveServer, store: TradeStore
+) -> None:
+    trades = publish_days(server)
+    name = names(DAYS)[0]
+    server.fail(name, Cut(700), *[Status(500)] * 3)
+    with pytest.raises(FetchError, match="gave up after"):
+        scan(server, store, retries=2).collect()
+    server.requests.clear()
+    assert_frame_equal(scan(server, store).collect(), trades)
+    assert server.asked(name)[0].range == "bytes=700-"
+    assert not list(store.root.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("members", "text", "message"),
+    [
+        (("a.csv", "b.csv"), "1", "found 2"),
+        (None, "0" * 2_000_000, "refused as a zip bomb"),
+        (("a.txt",), "1", "expected a CSV"),
+    ],
+)
+def test_zips_that_are_refused(
+    server: ArchiveServer,
+    store: TradeStore,
+    members: tuple[str, ...] | None,
+    text: str,
+    message: str,
+) -> None:
+    publish_days(server)
+    file = ArchiveFile(BTC, DAYS[2], DAYS[2])
+    publish_text(server.root, file, text, members=members)
+    with pytest.raises(ArchiveError, match=message):
+        scan(server, store).collect()
+    assert store.days("BTCUSDT", source=BTC.source) == DAYS[:2]
+    assert not list(store.root.rglob("*.part"))
+
+
+def test_a_broken_line_stores_nothing_of_its_file(server: ArchiveServer, store: TradeStore) -> None:
+    publish_days(server)
+    lines = csv_text(BTC, day_trades(BTC, DAYS[2], 500)).splitlines()
+    lines[444] = lines[444].replace(",", ";", 2)
+    file = ArchiveFile(BTC, DAYS[2], DAYS[2])
+    publish_text(server.root, file, "\n".join(lines))
+    with pytest.raises(
+        BrokenLineError, match=f"{file.name}: line 445: expected 7 fields"
+    ) as raised:
+        scan(server, store).collect()
+    assert raised.value.text == lines[444]
+    assert store.days("BTCUSDT", source=BTC.source) == DAYS[:2]
+
+
+def test_interleaved_and_repeated_ids(server: ArchiveServer, store: TradeStore) -> None:
+    trades = publish_days(server)
+    # Day one: two streams mixed, with repeats. Day two repeats the last trades of day one.
+    day = trades[:50]
+    mixed = pl.concat([day[25:], day[:30]]).with_row_index("i").sort(pl.col("i") % 25).drop("i")
+    publish(server.root, BTC, mixed, DAYS[0])
+    publish(server.root, BTC, trades[47:100], DAYS[1])
+    assert_frame_equal(scan(server, store).collect(), trades, check_exact=True)
+    assert store.verify().is_empty()
+
+
+def test_time_that_falls_across_midnight(server: ArchiveServer, store: TradeStore) -> None:
+    trades = publish_days(server)
+    late = pl.lit(datetime(2024, 1, 30, 23, 59, 59)).cast(pl.Datetime("us"))
+    odd = trades.with_columns(
+        timestamp=pl.when(pl.col("agg_trade_id") == 53).then(late).otherwise("timestamp")
+    )
+    publish(server.root, BTC, odd[50:100], DAYS[1])
+    found = scan(server, store).collect()
+    assert_frame_equal(found, odd, check_exact=True)
+
+
+def test_instants_predicates_columns_and_heads(server: ArchiveServer, store: TradeStore) -> None:
+    trades = publish_days(server)
+    start, end = datetime(2024, 1, 30, 6), datetime(2024, 2, 1, 18)
+    plan = scan(server, store, start=start, end=end)
+    inside = trades.filter(pl.col("timestamp").is_between(start, end, closed="left"))
+    assert_frame_equal(plan.collect(), inside)
+    dear = pl.col("price") > 100.05
+    assert_frame_equal(
+        plan.filter(dear).select("price", "agg_trade_id").collect(),
+        inside.filter(dear).select("price", "agg_trade_id"),
+    )
+    assert_frame_equal(plan.filter(dear).head(7).collect(), inside.filter(dear).head(7))
+    assert plan.select(pl.len()).collect().item() == inside.height
+
+
+def test_a_head_fetches_no_more_than_it_needs(server: ArchiveServer, store: TradeStore) -> None:
+    days = [date(2024, 1, 1) + timedelta(days=n) for n in range(12)]
+    trades = publish_days(server, days)
+    plan = scan(server, store, start=days[0], end=days[-1])
+    assert_frame_equal(plan.head(5).collect(), trades.head(5))
+    # The day itself, the next that may share trades with it, one on its way meanwhile.
+    assert len({r.path for r in server.asked(".zip")}) <= 3
+
+
+def test_real_rows_survive(tmp_path: Path) -> None:
+    parquet = REAL / "binance_spot_aggtrades_XRPETH_20191011.parquet"
+    if not parquet.exists():
+        pytest.skip(f"needs real trades that this repository does not ship: {parquet}")
+    store = TradeStore(tmp_path)
+    with serve(REAL / "binance_archive") as server:
+        scanned = scan_binance(
+            "XRPETH", "2019-10-11", "2019-10-13", store=store, base_url=server.url
+        ).collect()
+    expected = pl.read_parquet(parquet).with_columns(
+        pl.col("timestamp").cast(pl.Datetime("ms")).cast(pl.Datetime("us")),
+        pl.col("price", "quantity").cast(pl.Float64),
+    )
+    assert expected.height == 12_477
+    for found in (scanned, store.scan("XRPETH").collect()):
+        assert_frame_equal(found.select(expected.columns), expected, check_exact=True)
+    # Not only as floats: digit for digit as the exchange wrote them.
+    text = pl.read_parquet(parquet)["price"].to_list()
+    assert [f"{price:.8f}" for price in scanned["price"]] == text
+
+
+def test_every_file_of_the_real_archive(tmp_path: Path) -> None:
+    root = REAL / "binance_archive" / "data"
+    if not root.is_dir():
+        pytest.skip(f"needs a copy of the archive that this repository does not ship: {root}")
+    store = TradeStore(tmp_path)
+    zips = sorted(root.rglob("*.zip"))
+    assert zips
+    with serve(root.parent) as server:
+        for path in zips:
+            *_, market, _daily, kind, symbol, _name = path.parts
+            day = path.stem[-10:]
+            found = scan_binance(
+                symbol,
+                day,
+                day,
+                market=market,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+                kind=kind,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+                store=store,
+                base_url=server.url,
+            ).collect()
+            assert found.height > 10
+            assert found["timestamp"].dt.date().unique().to_list() == [date.fromisoformat(day)]
+    assert store.verify().is_empty()
+
+
+def test_a_client_of_ones_own(server: ArchiveServer, store: TradeStore) -> None:
+    publish_days(server)
+    with httpx.Client(headers={"X-Who": "me"}) as client:
+        assert scan(server, store, client=client).collect().height == 200
+        assert not client.is_closed
+
+
+def test_progress_shows_and_silence_is_silent(
+    server: ArchiveServer, store: TradeStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tqdm")
+    publish_days(server)
+    scan(server, store).collect()
+    assert capsys.readouterr() == ("", "")
+    store.delete("BTCUSDT")
+    scan(server, store, progress=True).collect()
+    shown = capsys.readouterr().err
+    assert "BTCUSDT: 100%" in shown
+    assert "4/4" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"market": "x"}, ValueError, "market must be one of"),
+        ({"missing": "maybe"}, ValueError, "missing must be"),
+        ({"end": "2020-01-01"}, ValueError, "must come after"),
+        ({"kind": "trades", "recent": True}, ValueError, "recent=True works for"),
+        ({"colour": 1}, TypeError, "unknown keyword colour"),
+    ],
+)
+def test_mistakes_are_named_at_the_call(
+    server: ArchiveServer,
+    store: TradeStore,
+    options: dict[str, Any],
+    error: type[Exception],
+    message: str,
+) -> None:
+    with pytest.raises(error, match=message):
+        scan(server, store, **options)

@@ -1,0 +1,137 @@
+"""CSV to trades: what is found out about a file, and lines that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import get_args
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from rangebar_polars.binance import ArchiveError, BrokenLineError
+from rangebar_polars.binance.decode import decode_csv, time_factor
+from rangebar_polars.binance.files import ArchiveFile, Feed, Kind, Market
+from tests.binance.made_files import csv_text, day_trades
+
+DAY = date(2024, 1, 5)
+FEEDS = [Feed("X", market, kind) for market in get_args(Market) for kind in get_args(Kind)]
+
+
+def blocks(text: str, size: int) -> Iterator[bytes]:
+    lines = text.encode().splitlines(keepends=True)
+    for at in range(0, len(lines), size):
+        yield b"".join(lines[at : at + size])
+
+
+def decoded(text: str, feed: Feed, *, lines: int = 7, day: date = DAY) -> pl.DataFrame:
+    return pl.concat(decode_csv(blocks(text, lines), ArchiveFile(feed, day, day)))
+
+
+@pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.source)
+@pytest.mark.parametrize("header", [False, True])
+@pytest.mark.parametrize("unit", ["ms", "us"])
+@pytest.mark.parametrize("title", [False, True])
+def test_every_form_of_file(feed: Feed, header: bool, unit: str, title: bool) -> None:
+    trades = day_trades(feed, DAY)
+    text = csv_text(feed, trades, header=header, unit=unit, title=title)
+    for lines in (1, 7, 1000):
+        assert_frame_equal(decoded(text, feed, lines=lines), trades, check_exact=True)
+
+
+def test_a_last_line_without_its_newline() -> None:
+    feed = FEEDS[0]
+    trades = day_trades(feed, DAY)
+    assert_frame_equal(decoded(csv_text(feed, trades).rstrip("\n"), feed), trades)
+
+
+def test_an_empty_file_has_no_trades() -> None:
+    file = ArchiveFile(FEEDS[0], DAY, DAY)
+    assert list(decode_csv([], file)) == []
+    header = ",".join(FEEDS[0].csv_columns).encode() + b"\n"
+    assert list(decode_csv([header], file)) == []
+
+
+def test_zero_quantities_are_legal() -> None:
+    feed = Feed("X", "um")
+    trades = day_trades(feed, DAY).with_columns(quantity=pl.lit(0.0))
+    assert decoded(csv_text(feed, trades), feed)["quantity"].sum() == 0.0
+
+
+@given(st.integers(2010, 2285), st.booleans())
+def test_the_unit_of_time_is_told_by_its_magnitude(year: int, micro: bool) -> None:
+    ms = int(datetime(year, 6, 1).timestamp()) * 1000
+    assert time_factor(ms * 1000 if micro else ms) == (1 if micro else 1000)
+
+
+BROKEN = [
+    ("101,100.01", "expected 7 fields, got 2"),
+    ("101,100.01,0.001,1,2,1704412800000,true,true", "expected 7 fields, got 8"),
+    ("", "expected 7 fields, got 1"),
+    ("x,100.01,0.001,1,2,1704412800000,true", "agg_trade_id is no integer"),
+    ("101,abc,0.001,1,2,1704412800000,true", "price is no number above 0"),
+    ("101,,0.001,1,2,1704412800000,true", "price is no number above 0"),
+    ("101,0,0.001,1,2,1704412800000,true", "price is no number above 0"),
+    ("101,nan,0.001,1,2,1704412800000,true", "price is no number above 0"),
+    ("101,inf,0.001,1,2,1704412800000,true", "price is no number above 0"),
+    ("101,100.01,-1,1,2,1704412800000,true", "quantity is no number from 0 up"),
+    ("101,100.01,0.001,1,2.5,1704412800000,true", "last_trade_id is no integer"),
+    ("101,100.01,0.001,1,2,1704412800000,yes", "is_buyer_maker is no boolean"),
+    ("101,100.01,0.001,1,2,1704412800000,tr", "is_buyer_maker is no boolean"),
+    ("101,100.01,0.001,1,2,1704412800000000,true", "its time is not of 2024-01-05"),
+    ("101,100.01,0.001,1,2,1604412800000,true", "its time is not of 2024-01-05"),
+    ("101,100.01,0.001,1,99999999999999999999,1704412800000,true", "last_trade_id is no integer"),
+]
+
+
+@pytest.mark.parametrize(("line", "reason"), BROKEN)
+@pytest.mark.parametrize("header", [False, True])
+def test_a_broken_line_is_named(line: str, reason: str, header: bool) -> None:
+    feed = Feed("BTCUSDT", "um")
+    lines = csv_text(feed, day_trades(feed, DAY), header=header).splitlines()
+    at = 20
+    lines[at] = line
+    with pytest.raises(BrokenLineError) as raised:
+        decoded("\n".join(lines) + "\n", feed)
+    error = raised.value
+    assert (error.file, error.line, error.text) == (
+        "BTCUSDT-aggTrades-2024-01-05.zip",
+        at + 1,
+        line,
+    )
+    assert error.reason == reason
+    assert str(error) == f"{error.file}: line {at + 1}: {reason}: {line!r}"
+
+
+def test_a_broken_first_line_is_no_header() -> None:
+    feed = Feed("BTCUSDT", "um")
+    text = csv_text(feed, day_trades(feed, DAY))
+    with pytest.raises(BrokenLineError, match="line 1"):
+        decoded("garbage,1\n" + text, feed)
+    with pytest.raises(ArchiveError, match="expected a header of 7 columns"):
+        decoded("a,b,c\n" + text, feed)
+
+
+def test_columns_of_another_market_are_refused() -> None:
+    spot, futures = Feed("X", "spot"), Feed("X", "um")
+    with pytest.raises(BrokenLineError, match="expected 7 fields, got 8"):
+        decoded(csv_text(spot, day_trades(spot, DAY)), futures)
+
+
+def test_whoever_leaves_early_ends_the_parsing() -> None:
+    feed = FEEDS[0]
+    text = csv_text(feed, day_trades(feed, DAY, rows=500))
+    taken: list[bytes] = []
+
+    def counted() -> Iterator[bytes]:
+        for block in blocks(text, 5):
+            taken.append(block)
+            yield block
+
+    frames = decode_csv(counted(), ArchiveFile(feed, DAY, DAY), workers=2)
+    assert next(iter(frames)).height == 5
+    frames.close()  # type: ignore[attr-defined]  # pyright: ignore
+    assert len(taken) < 10
