@@ -29,19 +29,28 @@ from __future__ import annotations
 from rangebar_polars import exceptions, namespaces
 from rangebar_polars._internal import __version__
 from rangebar_polars._options import THRESHOLD_PRESETS
-from rangebar_polars.exceptions import InvalidTradeError, RangeBarError
+from rangebar_polars.exceptions import CheckpointError, InvalidTradeError, RangeBarError
 from rangebar_polars.expressions import bar_id, bars
 from rangebar_polars.frames import range_bars, with_bar_id
+from rangebar_polars.processor import PushReport, RangeBarProcessor
+from rangebar_polars.resume import ResumeHandle, UpdateReport, resume_bars, update_bars
 
 __all__ = [
     "THRESHOLD_PRESETS",
+    "CheckpointError",
     "InvalidTradeError",
+    "PushReport",
     "RangeBarError",
+    "RangeBarProcessor",
+    "ResumeHandle",
+    "UpdateReport",
     "__version__",
     "bar_id",
     "bars",
     "exceptions",
     "namespaces",
     "range_bars",
+    "resume_bars",
+    "update_bars",
     "with_bar_id",
 ]

@@ -37,6 +37,8 @@ class BarStream:
         """The state, to go back to."""
     def go_back(self, saved: SavedState) -> None:
         """Goes back to a state."""
+    def last_time(self) -> int | None:
+        """Time of the last trade, where there are no keys."""
     def keys(self) -> pl.DataFrame | None:
         """The keys seen, in their order."""
     def checkpoint(self, options: str, schema: str | None, keys: str | None) -> str:

@@ -447,6 +447,14 @@ class RangeBarProcessor:
             self._finished = True
             return pl.DataFrame() if self._machine is None else self._machine.finish()
 
+    def _options(self) -> str:
+        columns = {
+            role: {"auto": True} if isinstance(name, Auto) else name
+            for role, name in vars(self._columns).items()
+        }
+        more = {"columns": columns, "by": self._by, "on_overlap": self._on_overlap}
+        return json.dumps({**asdict(self._settings), **more})
+
     def checkpoint(self) -> str:
         """
         Return the state as a text, to go on from with `from_checkpoint`.
@@ -456,15 +464,6 @@ class RangeBarProcessor:
         str
             JSON; `docs/resuming.md` describes it. Exact, and read by every later version.
         """
-        options = {
-            **asdict(self._settings),
-            "columns": {
-                role: {"auto": True} if isinstance(name, Auto) else name
-                for role, name in vars(self._columns).items()
-            },
-            "by": self._by,
-            "on_overlap": self._on_overlap,
-        }
         with self._lock:
             machine = self._machine or _internal.BarStream(
                 pl.DataFrame(schema={"price": pl.Float64}),
@@ -476,7 +475,7 @@ class RangeBarProcessor:
             schema = _pack(pl.DataFrame(schema=self._schema)) if self._machine else None
             keys = machine.keys() if self._machine else None
             packed = _pack(keys) if keys is not None else None
-            return machine.checkpoint(json.dumps(options), schema, packed)
+            return machine.checkpoint(self._options(), schema, packed)
 
     @classmethod
     def from_checkpoint(
@@ -513,6 +512,51 @@ class RangeBarProcessor:
             machine = processor._start(_unpack(schema).schema)  # noqa: SLF001 - its own class
             machine.resume(text, _unpack(keys) if keys is not None else None)
         return processor
+
+
+    def bars_schema(self, trades: pl.Schema) -> pl.Schema:
+        """
+        Schema of the bars that trades of this schema make.
+
+        Raises
+        ------
+        polars.exceptions.ColumnNotFoundError, rangebar_polars.exceptions.RangeBarError
+            If they make none.
+        """
+        with self._lock:
+            return self._going(trades).empty().schema
+
+    def new_trades(self, trades: pl.LazyFrame) -> pl.LazyFrame:
+        """
+        The part of `trades` that may be new, as a plan that need not read the rest.
+
+        Only without keys and with `on_overlap="skip"`: a key that has not been seen may begin
+        earlier than the others ended, and an overlap that is an error must be looked at.
+        """
+        name = self._roles.get("timestamp")
+        if self._machine is None or self._by or self._on_overlap != "skip" or name is None:
+            return trades
+        last = self._machine.last_time()
+        if last is None:
+            return trades
+        literal = pl.lit(last, dtype=pl.Int64).cast(self._schema[name])
+        return trades.filter(pl.col(name) >= literal)
+
+    def check_same_settings(self, checkpoint: str, where: str) -> None:
+        """
+        Compare the settings with those of a checkpoint.
+
+        Raises
+        ------
+        rangebar_polars.exceptions.CheckpointError
+            If they differ, naming the first that does.
+        """
+        theirs = json.loads(_internal.read_checkpoint(checkpoint)[0])
+        ours = json.loads(self._options())
+        for name in ours:
+            if name != "on_overlap" and ours[name] != theirs.get(name):
+                msg = f"{where} was made with {name}={theirs.get(name)!r}, not {ours[name]!r}"
+                raise CheckpointError(msg)
 
 
 def _has_all(frame: pl.DataFrame, schema: pl.Schema) -> bool:

@@ -115,6 +115,13 @@ impl Grouped {
         (self.keys, self.machines, self.rows_seen) = (keys, machines, rows_seen);
     }
 
+    /// Time of the last trade, where there are no keys.
+    #[must_use]
+    pub fn last_time(&self) -> Option<i64> {
+        let only = if self.keys.is_none() { self.machines.first() } else { None };
+        only.and_then(|machine| machine.clock.last_time)
+    }
+
     /// The keys seen, in their order.
     #[must_use]
     pub fn key_rows(&self) -> Option<&DataFrame> {
@@ -327,11 +334,13 @@ impl Grouped {
         let partition = Partition::new(numbers, self.machines.len());
         let mut first: Option<TradeError> = None;
         let mut kept: Vec<Option<Vec<u32>>> = Vec::new();
-        for Stretch { key, rows, len } in partition.stretches().filter(|_| self.overlap.is_some()) {
-            match self.screened(trades, key, rows, len) {
-                Ok(rows) => kept.push(rows),
-                Err(error) if first.is_none_or(|f| error.row < f.row) => first = Some(error),
-                Err(_) => {}
+        if self.overlap.is_some() {
+            for Stretch { key, rows, len } in partition.stretches() {
+                match self.screened(trades, key, rows, len) {
+                    Ok(rows) => kept.push(rows),
+                    Err(error) if first.is_none_or(|f| error.row < f.row) => first = Some(error),
+                    Err(_) => {}
+                }
             }
         }
         if let Some(error) = first {

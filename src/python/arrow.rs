@@ -43,7 +43,7 @@ impl ArrowBatches {
     }
 
     fn __next__(&mut self) -> PyResult<Option<PyDataFrame>> {
-        let next = || -> PolarsResult<Option<DataFrame>> {
+        let mut next = || -> PolarsResult<Option<DataFrame>> {
             // SAFETY: as above; the producer's arrays match the schema that it gave.
             let Some(array) = (unsafe { self.reader.next() }) else { return Ok(None) };
             let field = self.reader.field();

@@ -174,6 +174,11 @@ impl BarStream {
         Ok(())
     }
 
+    /// Time of the last trade, where there are no keys.
+    fn last_time(&self) -> PyResult<Option<i64>> {
+        Ok(self.lock().map_err(to_python)?.last_time())
+    }
+
     /// The keys seen, in their order.
     fn keys(&self) -> PyResult<Option<PyDataFrame>> {
         Ok(self.lock().map_err(to_python)?.key_rows().cloned().map(PyDataFrame))

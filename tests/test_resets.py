@@ -1,0 +1,170 @@
+"""Resets at calendar boundaries and cuts after silences."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rangebar_polars as rb
+from tests.compare import assert_bars_equal, assert_same_bits
+from tests.oracle import oracle_bars
+from tests.seeded import walk
+from tests.sources import batched
+
+UTC = timezone.utc
+RESETS = ["1d", "2d", "1w", "2w", "1mo", "2mo", "1q", "1y", "3y"]
+ZONES = [None, "UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]
+
+
+def trades_at(times: list[datetime], unit: Any, zone: str | None) -> pl.DataFrame:
+    """Trades that never close a bar by themselves, so that only boundaries show."""
+    return pl.DataFrame(
+        {
+            "timestamp": pl.Series(sorted(times), dtype=pl.Datetime("us"))
+            .dt.cast_time_unit(unit)
+            .dt.replace_time_zone("UTC")
+            .dt.convert_time_zone(zone)
+            if zone
+            else pl.Series(sorted(times), dtype=pl.Datetime("us")).dt.cast_time_unit(unit),
+            "price": [100.0] * len(times),
+            "quantity": [1.0] * len(times),
+        }
+    )
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    times=st.lists(
+        st.datetimes(datetime(1960, 1, 1), datetime(2100, 1, 1)), min_size=1, max_size=40
+    ),
+    every=st.sampled_from(RESETS),
+    zone=st.sampled_from(ZONES),
+    unit=st.sampled_from(["ms", "us", "ns"]),
+)
+def test_periods_are_those_of_dt_truncate(times, every, zone, unit):
+    trades = trades_at(times, unit, zone)
+    bars = rb.range_bars(trades, 100_000, reset=every, incomplete="keep")
+    periods = trades.group_by(pl.col("timestamp").dt.truncate(every), maintain_order=True).agg(
+        first=pl.col("timestamp").first(), last=pl.col("timestamp").last(), count=pl.len()
+    )
+    assert bars["open_time"].to_list() == periods["first"].to_list()
+    assert bars["close_time"].to_list() == periods["last"].to_list()
+    assert bars["trade_count"].to_list() == periods["count"].to_list()
+    assert not bars["is_complete"].any()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    hours=st.lists(st.integers(0, 24 * 400), min_size=1, max_size=60),
+    every=st.sampled_from(["1d", "1w", "1mo"]),
+    offset=st.sampled_from(["17h", "-1d", "90m", "-17h30m"]),
+)
+def test_an_offset_moves_the_boundaries(hours, every, offset):
+    start = datetime(2023, 1, 1)
+    trades = trades_at([start + timedelta(hours=h) for h in hours], "us", None)
+    bars = rb.range_bars(trades, 100_000, reset=every, offset=offset, incomplete="keep")
+    back = offset[1:] if offset.startswith("-") else f"-{offset}"
+    period = pl.col("timestamp").dt.offset_by(back).dt.truncate(every)
+    periods = trades.group_by(period, maintain_order=True).agg(count=pl.len())
+    assert bars["trade_count"].to_list() == periods["count"].to_list()
+
+
+@pytest.mark.parametrize("options", [
+    {"reset": "1d"},
+    {"max_gap": "2h"},
+    {"reset": "1w", "max_gap": timedelta(minutes=30)},
+    {"reset": "1mo", "offset": "17h", "max_gap": "90m"},
+])
+@pytest.mark.parametrize("incomplete", ["drop", "keep"])
+def test_equal_to_the_oracle_in_every_door(options, incomplete):
+    trades = walk(3000).with_columns(
+        timestamp=(pl.lit(datetime(2024, 2, 26)).cast(pl.Datetime("us"))
+                   + pl.duration(seconds=pl.int_range(3000) // 2 * 977))
+    )
+    trades = trades.filter(pl.col("timestamp").dt.hour() != 3)
+    by = {"by": "symbol", "incomplete": incomplete}
+    gap = options.get("max_gap")
+    plain = {**options, **({"max_gap": "30m"} if isinstance(gap, timedelta) else {})}
+    want = oracle_bars(trades, [100, 400], **by, **plain)
+    for frame in (trades, trades.lazy()):
+        bars = rb.range_bars(frame, [100, 400], **by, **options).lazy().collect()
+        assert_bars_equal(bars, want)
+    processor = rb.RangeBarProcessor([100, 400], **by, **options)
+    pushed = [processor.push(trades[i : i + 97]) for i in range(0, trades.height, 97)]
+    assert_bars_equal(pl.concat([*pushed, processor.finish()]), want)
+    one = trades.filter(symbol="S1").drop("symbol")
+    columns = {c: c for c in ("is_buyer_maker", "agg_trade_id", "first_trade_id", "last_trade_id")}
+    alone = one.select(
+        rb.bars(threshold_decimal_bps=[100, 400], incomplete=incomplete, **columns, **options)
+    ).unnest("bars")
+    assert_bars_equal(alone, oracle_bars(one, [100, 400], incomplete=incomplete, **plain))
+
+
+def test_ids_count_the_bars_that_were_cut_off():
+    trades = pl.DataFrame(
+        {"timestamp": [datetime(2024, 1, d) for d in (1, 1, 2, 2, 3)], "price": [100.0] * 5}
+    )
+    assert rb.with_bar_id(trades, 250, reset="1d")["bar_id"].to_list() == [0, 0, 1, 1, 2]
+    assert rb.with_bar_id(trades, 250, max_gap="23h")["bar_id"].to_list() == [0, 0, 1, 1, 2]
+    ids = trades.select(rb.bar_id(threshold_decimal_bps=250, reset="1w"))
+    assert ids.to_series().to_list() == [0] * 5
+
+
+def test_a_gap_must_be_longer_than_max_gap():
+    trades = pl.DataFrame({"timestamp": [0, 1000, 2001], "price": [1.0] * 3, "quantity": [1.0] * 3})
+    bars = rb.range_bars(trades, 250, max_gap="1s", time_unit="ms", incomplete="keep")
+    assert bars["trade_count"].to_list() == [2, 1]
+
+
+def test_local_midnight_on_the_nights_that_clocks_change():
+    berlin = pl.datetime_range(
+        datetime(2024, 3, 30), datetime(2024, 4, 1), "1h", time_zone="Europe/Berlin", eager=True
+    )
+    trades = pl.DataFrame({"timestamp": berlin, "price": 1.0, "quantity": 1.0})
+    bars = rb.range_bars(trades, 250, reset="1d", incomplete="keep")
+    assert bars["trade_count"].to_list() == [24, 23, 1]
+
+
+def test_the_same_at_every_split():
+    trades = walk(400).with_columns(
+        timestamp=pl.lit(datetime(2024, 1, 1)) + pl.duration(minutes=pl.int_range(400) // 2 * 13)
+    )
+    options: dict[str, Any] = {"by": "symbol", "reset": "1d", "max_gap": "40m", "incomplete": "keep"}
+    want = rb.range_bars(trades, [50, 300], **options)
+    for cut in range(0, 400, 7):
+        frame = batched(trades, [cut, 400 - cut])
+        assert_same_bits(rb.range_bars(frame, [50, 300], **options).collect(), want)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"reset": "1h"}, "reset must be a number of days"),
+    ({"reset": "nonsense"}, "is no span of time"),
+    ({"reset": "1d", "offset": "1mo"}, "an offset in months"),
+    ({"offset": "1h"}, "offset moves the boundaries of reset"),
+    ({"max_gap": "1mo"}, "max_gap must be a positive span"),
+    ({"max_gap": "0s"}, "max_gap must be a positive span"),
+    ({"reset": "1d", "timestamp": None}, "reset needs a timestamp column"),
+    ({"time_unit": "s"}, "time_unit must be"),
+])
+def test_options_that_make_no_sense(options, message):
+    trades = pl.LazyFrame({"timestamp": [datetime(2024, 1, 1)], "price": [1.0], "quantity": [1.0]})
+    with pytest.raises(ValueError, match=message):
+        rb.range_bars(trades, 250, **options)
+
+
+def test_integers_need_a_unit():
+    trades = pl.DataFrame({"timestamp": [1], "price": [1.0], "quantity": [1.0]})
+    with pytest.raises(ValueError, match="needs time_unit='ns', 'us' or 'ms'"):
+        rb.range_bars(trades, 250, reset="1d")
+    assert rb.range_bars(trades, 250, reset="1d", time_unit="ns").height == 0
+
+
+def test_a_time_beyond_the_calendar_is_named():
+    trades = pl.DataFrame({"timestamp": [0, 2**62], "price": [1.0] * 2, "quantity": [1.0] * 2})
+    with pytest.raises(rb.InvalidTradeError, match="row 1: timestamp is beyond what calendars reach"):
+        rb.range_bars(trades, 250, reset="1d", time_unit="ms")
