@@ -98,7 +98,7 @@ def _pack(frame: pl.DataFrame) -> str:
 
 
 def _unpack(text: str) -> pl.DataFrame:
-    return pl.read_ipc(io.BytesIO(base64.b64decode(text)), memory_map=False)
+    return pl.read_ipc(io.BytesIO(base64.b64decode(text)))
 
 
 class RangeBarProcessor:

@@ -14,6 +14,7 @@ from polars.io.plugins import register_io_source
 
 from rangebar_polars import _internal
 from rangebar_polars._options import Settings
+from rangebar_polars._prefetch import bounded_prefetch
 
 __all__ = ["BarIdSource", "BarSource", "register", "stream"]
 
@@ -93,7 +94,8 @@ def stream(
     def run() -> None:
         error: BaseException | None = None
         try:
-            plan.sink_batches(on_batch, maintain_order=True, engine="streaming")
+            with bounded_prefetch():
+                plan.sink_batches(on_batch, maintain_order=True, engine="streaming")
         except BaseException as raised:  # noqa: BLE001 - handed on, a panic too
             error = raised
         handoff.put(_End(error))

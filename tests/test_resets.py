@@ -74,20 +74,25 @@ def test_an_offset_moves_the_boundaries(hours, every, offset):
     assert bars["trade_count"].to_list() == periods["count"].to_list()
 
 
-@pytest.mark.parametrize("options", [
-    {"reset": "1d"},
-    {"max_gap": "2h"},
-    {"reset": "1w", "max_gap": timedelta(minutes=30)},
-    {"reset": "1mo", "offset": "17h", "max_gap": "90m"},
-])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"reset": "1d"},
+        {"max_gap": "2h"},
+        {"reset": "1w", "max_gap": timedelta(minutes=30)},
+        {"reset": "1mo", "offset": "17h", "max_gap": "90m"},
+    ],
+)
 @pytest.mark.parametrize("incomplete", ["drop", "keep"])
 def test_equal_to_the_oracle_in_every_door(options, incomplete):
     trades = walk(3000).with_columns(
-        timestamp=(pl.lit(datetime(2024, 2, 26)).cast(pl.Datetime("us"))
-                   + pl.duration(seconds=pl.int_range(3000) // 2 * 977))
+        timestamp=(
+            pl.lit(datetime(2024, 2, 26)).cast(pl.Datetime("us"))
+            + pl.duration(seconds=pl.int_range(3000) // 2 * 977)
+        )
     )
     trades = trades.filter(pl.col("timestamp").dt.hour() != 3)
-    by = {"by": "symbol", "incomplete": incomplete}
+    by: dict[str, Any] = {"by": ["symbol"], "incomplete": incomplete}
     gap = options.get("max_gap")
     plain = {**options, **({"max_gap": "30m"} if isinstance(gap, timedelta) else {})}
     want = oracle_bars(trades, [100, 400], **by, **plain)
@@ -134,23 +139,31 @@ def test_the_same_at_every_split():
     trades = walk(400).with_columns(
         timestamp=pl.lit(datetime(2024, 1, 1)) + pl.duration(minutes=pl.int_range(400) // 2 * 13)
     )
-    options: dict[str, Any] = {"by": "symbol", "reset": "1d", "max_gap": "40m", "incomplete": "keep"}
+    options: dict[str, Any] = {
+        "by": "symbol",
+        "reset": "1d",
+        "max_gap": "40m",
+        "incomplete": "keep",
+    }
     want = rb.range_bars(trades, [50, 300], **options)
     for cut in range(0, 400, 7):
         frame = batched(trades, [cut, 400 - cut])
         assert_same_bits(rb.range_bars(frame, [50, 300], **options).collect(), want)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"reset": "1h"}, "reset must be a number of days"),
-    ({"reset": "nonsense"}, "is no span of time"),
-    ({"reset": "1d", "offset": "1mo"}, "an offset in months"),
-    ({"offset": "1h"}, "offset moves the boundaries of reset"),
-    ({"max_gap": "1mo"}, "max_gap must be a positive span"),
-    ({"max_gap": "0s"}, "max_gap must be a positive span"),
-    ({"reset": "1d", "timestamp": None}, "reset needs a timestamp column"),
-    ({"time_unit": "s"}, "time_unit must be"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reset": "1h"}, "reset must be a number of days"),
+        ({"reset": "nonsense"}, "is no span of time"),
+        ({"reset": "1d", "offset": "1mo"}, "an offset in months"),
+        ({"offset": "1h"}, "offset moves the boundaries of reset"),
+        ({"max_gap": "1mo"}, "max_gap must be a positive span"),
+        ({"max_gap": "0s"}, "max_gap must be a positive span"),
+        ({"reset": "1d", "timestamp": None}, "reset needs a timestamp column"),
+        ({"time_unit": "s"}, "time_unit must be"),
+    ],
+)
 def test_options_that_make_no_sense(options, message):
     trades = pl.LazyFrame({"timestamp": [datetime(2024, 1, 1)], "price": [1.0], "quantity": [1.0]})
     with pytest.raises(ValueError, match=message):
@@ -166,5 +179,7 @@ def test_integers_need_a_unit():
 
 def test_a_time_beyond_the_calendar_is_named():
     trades = pl.DataFrame({"timestamp": [0, 2**62], "price": [1.0] * 2, "quantity": [1.0] * 2})
-    with pytest.raises(rb.InvalidTradeError, match="row 1: timestamp is beyond what calendars reach"):
+    with pytest.raises(
+        rb.InvalidTradeError, match="row 1: timestamp is beyond what calendars reach"
+    ):
         rb.range_bars(trades, 250, reset="1d", time_unit="ms")

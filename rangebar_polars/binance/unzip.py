@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["csv_blocks", "open_csv"]
 
-BLOCK = 4 << 20
+BLOCK = 2 << 20
 """Bytes of a block: large enough for the parser's pace, small enough to hold several."""
 
 _MAX_RATIO = 100  # trades as text compress 4 to 12 times, a bomb a thousand times

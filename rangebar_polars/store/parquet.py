@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from polars.exceptions import PolarsError
 
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.columns import ID
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ROW_GROUP", "DayWriter", "Footer", "checked_row_groups", "read_footer"]
 
-ROW_GROUP = 131_072
+ROW_GROUP = 65_536
 """Rows of a row group. Memory of a scan is this times the row groups in flight, and this many
 eight-byte values still fit a core's own cache while they are decoded and divided."""
 
@@ -70,16 +71,15 @@ def read_footer(path: Path) -> Footer:
     RangeBarError
         Where the file is no file of this store, or cannot be read.
     """
-    pq = _parquet()
+    # By Polars: pyarrow alone would take longer to load than a year of footers to read.
     try:
-        meta = pq.read_metadata(path)
-        noted = json.loads(meta.metadata[_META.encode()])
+        noted = json.loads(pl.read_parquet_metadata(path)[_META])
         if noted["format"] != 1:
             msg = f"{path}: written in format {noted['format']}, this version reads format 1"
             raise RangeBarError(msg)
         return Footer(
             path,
-            meta.num_rows,
+            int(noted["rows"]),
             int(noted["ids"][0]),
             int(noted["ids"][1]),
             int(noted["times"][0]),
@@ -90,7 +90,9 @@ def read_footer(path: Path) -> Footer:
         )
     except FileNotFoundError:
         raise
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except RangeBarError:
+        raise
+    except (OSError, PolarsError, KeyError, TypeError, ValueError) as error:
         msg = f"{path}: not a file of this store, or damaged: {error}"
         raise RangeBarError(msg) from error
 
@@ -173,6 +175,7 @@ class DayWriter:
             return
         note = {
             "format": 1,
+            "rows": self.rows,
             "ids": [self.first_id, self.last_id],
             "times": list(self._times or ()),
             "divisors": self.divisors,

@@ -157,33 +157,33 @@ impl Output {
     /// # Errors
     /// If the time column's dtype cannot be made from integers (it was checked before).
     pub fn columns(&self, bars: &[Ended]) -> Result<Vec<Column>, PolarsError> {
+        let mut values: Vec<Values> =
+            self.specs.iter().map(|spec| Values::new(&spec.2, bars.len())).collect();
+        // A few bars at a time, so that a bar is fetched once and not for each of its columns.
+        for some in bars.chunks(64) {
+            for (Spec(_, _, source), values) in self.specs.iter().zip(&mut values) {
+                values.extend(source, some);
+            }
+        }
         let mut columns = Vec::with_capacity(self.specs.len() + 1);
         if let Some(thresholds) = &self.thresholds {
             let values: Vec<u32> = bars.iter().map(|e| thresholds[e.threshold as usize]).collect();
             columns.push(Column::new(THRESHOLD.into(), values));
         }
-        for Spec(name, _, source) in &self.specs {
+        for (Spec(name, ..), values) in self.specs.iter().zip(values) {
             let name = PlSmallStr::from_static(name);
-            let series = match *source {
-                Source::Time(f) => {
-                    let times = collect(bars, |e| f(&e.bar));
-                    // From physical integers: no check, no copy.
-                    Int64Chunked::from_vec(name, times).into_series().cast(&self.time)?
+            let series = match values {
+                // From physical integers: no check, no copy.
+                Values::Time(v) => {
+                    Int64Chunked::from_vec(name, v).into_series().cast(&self.time)?
                 }
-                Source::Price(f) => {
-                    Series::from_vec(name, collect(bars, |e| price_to_f64(f(&e.bar))))
+                Values::Float(v) => Series::from_vec(name, v),
+                Values::MaybeFloat(v) => {
+                    Float64Chunked::from_iter_options(name, v.into_iter()).into_series()
                 }
-                Source::Float(f) => Series::from_vec(name, collect(bars, |e| f(&e.bar))),
-                Source::MaybeFloat(f) => {
-                    Float64Chunked::from_iter_options(name, bars.iter().map(|e| f(&e.bar)))
-                        .into_series()
-                }
-                Source::Count(f) => Series::from_vec(name, collect(bars, |e| f(&e.bar))),
-                Source::Id(f) => Series::from_vec(name, collect(bars, |e| f(&e.bar))),
-                Source::Complete => {
-                    BooleanChunked::from_iter_values(name, bars.iter().map(|e| e.complete))
-                        .into_series()
-                }
+                Values::Count(v) => Series::from_vec(name, v),
+                Values::Id(v) => Series::from_vec(name, v),
+                Values::Flag(v) => BooleanChunked::from_slice(name, &v).into_series(),
             };
             columns.push(series.into_column());
         }
@@ -191,6 +191,44 @@ impl Output {
     }
 }
 
-fn collect<T>(bars: &[Ended], f: impl Fn(&Ended) -> T) -> Vec<T> {
-    bars.iter().map(f).collect()
+/// The values of a bar column, as they come together.
+enum Values {
+    Time(Vec<i64>),
+    Float(Vec<f64>),
+    MaybeFloat(Vec<Option<f64>>),
+    Count(Vec<u64>),
+    Id(Vec<i64>),
+    Flag(Vec<bool>),
+}
+
+impl Values {
+    fn new(source: &Source, len: usize) -> Self {
+        match source {
+            Source::Time(_) => Self::Time(Vec::with_capacity(len)),
+            Source::Price(_) | Source::Float(_) => Self::Float(Vec::with_capacity(len)),
+            Source::MaybeFloat(_) => Self::MaybeFloat(Vec::with_capacity(len)),
+            Source::Count(_) => Self::Count(Vec::with_capacity(len)),
+            Source::Id(_) => Self::Id(Vec::with_capacity(len)),
+            Source::Complete => Self::Flag(Vec::with_capacity(len)),
+        }
+    }
+
+    fn extend(&mut self, source: &Source, bars: &[Ended]) {
+        match (self, source) {
+            (Self::Time(v), Source::Time(f)) | (Self::Id(v), Source::Id(f)) => {
+                v.extend(bars.iter().map(|e| f(&e.bar)));
+            }
+            (Self::Float(v), Source::Price(f)) => {
+                v.extend(bars.iter().map(|e| price_to_f64(f(&e.bar))));
+            }
+            (Self::Float(v), Source::Float(f)) => v.extend(bars.iter().map(|e| f(&e.bar))),
+            (Self::MaybeFloat(v), Source::MaybeFloat(f)) => {
+                v.extend(bars.iter().map(|e| f(&e.bar)))
+            }
+            (Self::Count(v), Source::Count(f)) => v.extend(bars.iter().map(|e| f(&e.bar))),
+            (Self::Flag(v), Source::Complete) => v.extend(bars.iter().map(|e| e.complete)),
+            // `new` made the values for this very source.
+            _ => {}
+        }
+    }
 }
