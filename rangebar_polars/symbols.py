@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -14,13 +15,12 @@ from rangebar_polars.binance.archive import ArchiveOptions, resolve_access, scan
 from rangebar_polars.binance.errors import MissingDaysError
 from rangebar_polars.binance.files import Feed, Kind, Market
 from rangebar_polars.binance.report import FetchReport
+from rangebar_polars.binance.session import Access
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.frames import range_bars
 from rangebar_polars.store.span import Instant, Span, parse_span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from typing_extensions import Unpack
 
     from rangebar_polars._options import Incomplete, Threshold
@@ -49,6 +49,7 @@ def get_range_bars(
     incomplete: Incomplete = "drop",
     same_timestamp_close: bool = False,
     reset: str | None = None,
+    offset: str | timedelta | None = None,
     max_gap: str | timedelta | None = None,
     report: FetchReport | None = None,
     **options: Unpack[ArchiveOptions],
@@ -69,9 +70,10 @@ def get_range_bars(
         As in `scan_binance`.
     incomplete, same_timestamp_close
         As in `range_bars`.
-    reset, max_gap
-        Begin anew each ``"1d"``, ``"1w"``, ``"1mo"``, ... (UTC), or after a silence; see
-        `range_bars`. With a reset the bars of a period do not depend on where the range begins.
+    reset, offset, max_gap
+        Begin anew each ``"1d"``, ``"1w"``, ``"1mo"``, ... (UTC, moved by the offset), or after
+        a silence; see `range_bars`. With a reset the bars of a period do not depend on where
+        the range begins.
     report
         A `FetchReport` to be filled in by the next run (one symbol only).
     **options
@@ -97,7 +99,13 @@ def get_range_bars(
     >>> bars.collect_schema().names()[:6]
     ['open_time', 'close_time', 'open', 'high', 'low', 'close']
     """
-    bar_options = _bar_options(incomplete, same_timestamp_close, reset, max_gap)
+    bar_options: dict[str, Any] = {
+        "incomplete": incomplete,
+        "same_timestamp_close": same_timestamp_close,
+        "reset": reset,
+        "offset": offset,
+        "max_gap": max_gap,
+    }
     if isinstance(symbol, str):
         trades = scan_binance(
             symbol, start, end, market=market, kind=kind, report=report, **options
@@ -132,7 +140,7 @@ def get_n_range_bars(
     reset: Period = "1d",
     **options: Unpack[ArchiveOptions],
 ) -> pl.LazyFrame:
-    """The last ``n`` range bars of a symbol, reading no more days than it takes.
+    """Return the last ``n`` range bars of a symbol, reading no more days than it takes.
 
     Where a range bar closes depends on where the first one opened. So these bars begin anew
     with each UTC day, or month: they are the last ``n`` of ``get_range_bars(..., reset=reset)``
@@ -183,17 +191,17 @@ def get_n_range_bars(
         raise ValueError(msg)
     feed = Feed(symbol, market, kind)
     access = resolve_access(options, feed)
-    if end is None:
-        span = until_now("1970-01-01", recent=access.recent)
-    else:
-        span = parse_span(None, end)
-    bar_options = _bar_options(incomplete, same_timestamp_close, None, None)
+    span = parse_span(None, end) if end is not None else None
 
     def bars_of(trades: pl.LazyFrame) -> pl.LazyFrame:
-        return range_bars(trades, threshold_decimal_bps, **bar_options)
+        return range_bars(
+            trades,
+            threshold_decimal_bps,
+            incomplete=incomplete,
+            same_timestamp_close=same_timestamp_close,
+        )
 
-    def period_bars(period: Span) -> tuple[pl.DataFrame, bool]:
-        """Bars of a period, and whether it had any trades."""
+    def read(period: Span) -> tuple[pl.DataFrame, bool]:
         first, last = _instant(period.start), _instant(period.end)
         report = FetchReport()
         trades = scan_binance(
@@ -202,64 +210,69 @@ def get_n_range_bars(
         bars = bars_of(trades).collect(engine="streaming")
         return bars, len(report.missing_days) < len(list(period.days()))
 
-    def last_bars() -> pl.DataFrame:
-        found: list[pl.DataFrame] = []
-        have = silent = 0
-        for period in _backwards(span, reset):
-            try:
-                bars, traded = period_bars(period)
-            except MissingDaysError:
-                # At the end it is not there yet; before, it is missing.
-                late = end is None and not have and silent < _UNPUBLISHED_DAYS
-                if not late:
-                    raise
-                bars, traded = schema.to_frame(), False
-            found.append(bars)
-            have += bars.height
-            silent = 0 if traded else silent + 1
-            if have >= n:
-                break
-            if silent > _LONGEST_GAP:
-                problem = f"{symbol} has {have} bars up to {span.last_day}, {n} were asked for"
-                if access.missing == "error":
-                    raise RangeBarError(problem)
-                _log.warning("%s", problem)
-                break
-        return pl.concat(reversed(found)).tail(n)
+    empty = bars_of(pl.LazyFrame(schema=feed.schema)).collect_schema().to_frame()
+    last_bars = _LastBars(symbol, n, span, reset, access, read, empty)
+    return register_io_source(last_bars, schema=empty.schema, validate_schema=True, is_pure=False)
 
-    schema = bars_of(pl.LazyFrame(schema=feed.schema)).collect_schema()
 
-    def source(
+@dataclass(frozen=True)
+class _LastBars:
+    """Reads period after period backwards, until there are enough bars."""
+
+    symbol: str
+    n: int
+    span: Span | None
+    reset: Period
+    access: Access
+    read: Callable[[Span], tuple[pl.DataFrame, bool]]
+    """Gives the bars of a period, and whether it had any trades."""
+    empty: pl.DataFrame
+
+    def __call__(
+        self,
         with_columns: list[str] | None,
         predicate: pl.Expr | None,
         n_rows: int | None,
-        batch_size: int | None,
+        batch_size: int | None,  # noqa: ARG002 - a hint
     ) -> Iterator[pl.DataFrame]:
-        bars = last_bars()
+        """What Polars calls."""
+        bars = self._bars()
         if predicate is not None:
             bars = bars.filter(predicate)
         if n_rows is not None:
             bars = bars.head(n_rows)
         yield bars if with_columns is None else bars.select(with_columns)
 
-    return register_io_source(source, schema=schema, validate_schema=True, is_pure=False)
+    def _bars(self) -> pl.DataFrame:
+        span = self.span or until_now("1970-01-01", recent=self.access.recent)
+        found = [self.empty]
+        have = silent = 0
+        for period in _backwards(span, self.reset):
+            bars, traded = self._read(period, may_be_late=not have and silent < _UNPUBLISHED_DAYS)
+            found.append(bars)
+            have += bars.height
+            silent = 0 if traded else silent + 1
+            if have >= self.n:
+                break
+            if silent > _LONGEST_GAP:
+                self._too_short(have, span)
+                break
+        return pl.concat(reversed(found)).tail(self.n)
 
+    def _read(self, period: Span, *, may_be_late: bool) -> tuple[pl.DataFrame, bool]:
+        try:
+            return self.read(period)
+        except MissingDaysError:
+            # With no end named, days at the end are not missing but not there yet.
+            if self.span is None and may_be_late:
+                return self.empty, False
+            raise
 
-def _bar_options(
-    incomplete: Incomplete,
-    same_timestamp_close: bool,
-    reset: str | None,
-    max_gap: str | timedelta | None,
-) -> dict[str, Any]:
-    given: dict[str, Any] = {
-        "incomplete": incomplete,
-        "same_timestamp_close": same_timestamp_close,
-    }
-    if reset is not None:
-        given["reset"] = reset
-    if max_gap is not None:
-        given["max_gap"] = max_gap
-    return given
+    def _too_short(self, have: int, span: Span) -> None:
+        problem = f"{self.symbol} has {have} bars up to {span.last_day}, {self.n} were asked for"
+        if self.access.missing == "error":
+            raise RangeBarError(problem)
+        _log.warning("%s", problem)
 
 
 def _instant(us: int) -> datetime:

@@ -11,7 +11,6 @@ from rangebar_polars.binance.files import Feed, Kind, Market
 from rangebar_polars.binance.report import FetchReport
 from rangebar_polars.binance.session import Access, Missing, Session
 from rangebar_polars.store import TradeStore
-from rangebar_polars.store.batches import iter_batches
 from rangebar_polars.store.span import DAY_US, Instant, Span, parse_span
 
 if TYPE_CHECKING:
@@ -137,19 +136,22 @@ def scan_binance(
         batch_size: int | None,
     ) -> Iterator[pl.DataFrame]:
         filled.clear()
+        wanted = list(schema) if with_columns is None else with_columns
         left = n_rows
+
+        def work(trades: pl.LazyFrame) -> pl.LazyFrame:
+            trades = _within(trades, span)
+            if predicate is not None:
+                trades = trades.filter(predicate)
+            return trades.select(wanted)
+
         with Session(feed, access, filled) as session:
-            for part in session.parts(span):
-                trades = _within(part, span)
-                if predicate is not None:
-                    trades = trades.filter(predicate)
-                trades = trades.select(list(schema) if with_columns is None else with_columns)
-                if left is not None:
-                    trades = trades.head(left)
-                for batch in iter_batches(trades):
+            for batch in session.batches(span, work):
+                if left is None:
                     yield batch
-                    if left is not None:
-                        left -= batch.height
+                    continue
+                yield batch.head(left)
+                left -= min(left, batch.height)
                 if left == 0:
                     return
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -20,11 +19,12 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from rangebar_polars.binance.errors import ArchiveError, BrokenLineError
+from rangebar_polars.store.ordered import ordered_map
 from rangebar_polars.store.span import DAY_US, day_number
 from rangebar_polars.store.typed import as_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from rangebar_polars.binance.files import ArchiveFile, Feed
 
@@ -60,7 +60,7 @@ class _Form:
 
 def decode_csv(
     blocks: Iterable[bytes], file: ArchiveFile, workers: int | None = None
-) -> Iterator[pl.DataFrame]:
+) -> Generator[pl.DataFrame]:
     """Yield the trades of a CSV, block by block.
 
     The header, the unit of time and the spelling of booleans are found out, not assumed.
@@ -73,39 +73,37 @@ def decode_csv(
         Where the columns are not those of this kind of file.
     """
     workers = workers or min(4, os.cpu_count() or 1)
-    waiting: deque[tuple[bytes, int, Future[pl.DataFrame | None]]] = deque()
-    form: _Form | None = None
     line = 1
+    with closing(ordered_map(_parse, _prepared(blocks, file), workers)) as parsed:
+        for block, frame in parsed:
+            line += block.skipped
+            if frame is None:
+                raise _broken_line(block.text, block.form, line)
+            line += frame.height
+            yield frame
 
-    def take() -> pl.DataFrame:
-        nonlocal line
-        assert form is not None
-        block, skipped, future = waiting.popleft()
-        frame = future.result()
-        line += skipped
-        if frame is None:
-            raise _broken_line(block, form, line)
-        line += frame.height
-        return frame
 
-    with ThreadPoolExecutor(workers, thread_name_prefix="rangebar-csv") as pool:
-        try:
-            for given in blocks:
-                block, skipped = given, 0
-                if form is None:
-                    block, skipped = _without_header(given, file)
-                    if not block:
-                        line += skipped
-                        continue
-                    form = _Form(file, _sniff_factor(block, file, line + skipped))
-                waiting.append((block, skipped, pool.submit(_parse, block, form)))
-                if len(waiting) > workers:
-                    yield take()
-            while waiting:
-                yield take()
-        finally:
-            for _, _, future in waiting:
-                future.cancel()
+@dataclass(frozen=True)
+class _Block:
+    text: bytes
+    skipped: int
+    """Lines of a header that stood in front."""
+    form: _Form
+
+
+def _prepared(blocks: Iterable[bytes], file: ArchiveFile) -> Iterator[_Block]:
+    form: _Form | None = None
+    skipped = 0
+    for block in blocks:
+        text = block
+        if form is None:
+            if not skipped:
+                text, skipped = _without_header(block, file)
+            if not text:
+                continue
+            form = _Form(file, _sniff_factor(text, file, 1 + skipped))
+        yield _Block(text, skipped, form)
+        skipped = 0
 
 
 def _without_header(block: bytes, file: ArchiveFile) -> tuple[bytes, int]:
@@ -130,12 +128,16 @@ def _sniff_factor(block: bytes, file: ArchiveFile, line: int) -> int:
     return time_factor(int(head.split(b",")[at]))
 
 
-def _parse(block: bytes, form: _Form) -> pl.DataFrame | None:
+def _parse(block: _Block) -> tuple[_Block, pl.DataFrame | None]:
     """Parse a block; None where any line of it is no trade."""
+    return block, _trades(block.text, block.form)
+
+
+def _trades(text: bytes, form: _Form) -> pl.DataFrame | None:
     feed = form.file.feed
     try:
         raw = pl.read_csv(
-            block, has_header=False, schema=feed.csv_columns, quote_char=None, glob=False
+            text, has_header=False, schema=feed.csv_columns, quote_char=None, glob=False
         )
     except PolarsError:
         return None

@@ -23,13 +23,13 @@ from rangebar_polars.binance.unzip import csv_blocks, open_csv
 from rangebar_polars.store import Origin, TradeStore
 from rangebar_polars.store.batches import Stop
 from rangebar_polars.store.layout import Series, series
-from rangebar_polars.store.reading import scan_part
+from rangebar_polars.store.reading import read_part
 from rangebar_polars.store.span import Span
 from rangebar_polars.store.typed import acquire
 from rangebar_polars.store.writing import write_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator
     from types import TracebackType
 
     import httpx
@@ -110,11 +110,13 @@ class Session:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._exits.close()
 
-    def parts(self, span: Span) -> Iterator[pl.LazyFrame]:
-        """Fetch what the store lacks, and yield the trades of the span's days, part by part.
+    def batches(
+        self, span: Span, work: Callable[[pl.LazyFrame], pl.LazyFrame]
+    ) -> Generator[pl.DataFrame]:
+        """Fetch what the store lacks, and yield the trades of the span's days, in batches.
 
-        A part is yielded once the file behind it is stored as well: a trade near midnight may
-        stand in the file of the next day.
+        The trades of a file come once the file behind it is stored as well: a trade near
+        midnight may stand in the file of the next day. ``work`` filters and selects.
         """
         plan = self._plan(span)
         self._progress.expect_days(sum(step.days for step in plan.steps))
@@ -123,10 +125,10 @@ class Session:
             self._store(step, plan.steps[index + 1 :])
             self._progress.add_days(step.days)
             if behind is not None:
-                yield from self._part(behind, span)
+                yield from self._part(behind, span, work)
             behind = step
         if behind is not None:
-            yield from self._part(behind, span)
+            yield from self._part(behind, span, work)
 
     def _plan(self, span: Span) -> Plan:
         access, name = self.access, f"{self.feed.source}/{self.feed.symbol}"
@@ -152,7 +154,9 @@ class Session:
             raise MissingDaysError(name, days)
         _log.warning("%s: no trades for %s", name, ", ".join(map(str, days)))
 
-    def _part(self, step: Step, span: Span) -> Iterator[pl.LazyFrame]:
+    def _part(
+        self, step: Step, span: Span, work: Callable[[pl.LazyFrame], pl.LazyFrame]
+    ) -> Generator[pl.DataFrame]:
         part = Span.of_days(step.first_day, step.last_day)
         have = {day for day, _ in self._place.day_files(part)}
         # A month can be published without some of its days.
@@ -160,9 +164,7 @@ class Session:
         self._missing(lacking, f"{self.feed.source}/{self.feed.symbol}")
         if step.file is None:
             self.report.recent_days += [day for day in part.days() if day in have]
-        frame = scan_part(self._place, part, span)
-        if frame is not None:
-            yield frame
+        yield from read_part(self._place, part, span, work)
 
     def _store(self, step: Step, following: list[Step]) -> None:
         if step.file is None:

@@ -25,22 +25,27 @@ from rangebar_polars.cli import bars, fetch, store
 
 _FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
 
-app = App(
-    name="rangebar",
-    version=__version__,
-    help="""Range bars from trades: files in, bars out, or straight from the exchange's archive.
-
-Examples:
+_EXAMPLES = """Examples:
 
     rangebar bars trades.parquet -t 250 -o bars.parquet
 
-    rangebar fetch BTCUSDT --start 2024-01 --end 2024-06
+    rangebar update bars/ yesterday.parquet -t 250
 
     rangebar get BTCUSDT --start 2024-01 --end 2024-06 -t 250
 
-    rangebar store info""",
+    rangebar fetch BTCUSDT ETHUSDT --start 2024-01-01
+
+    rangebar store info
+"""
+
+app = App(
+    name="rangebar",
+    version=__version__,
+    help="Range bars from trades: files in, bars out, or straight from the exchange's archive.",
+    help_epilogue=_EXAMPLES,
 )
 app.command(bars.bars)
+app.command(bars.update)
 app.command(fetch.fetch)
 app.command(fetch.get)
 app.command(store.app)

@@ -14,7 +14,7 @@ from rangebar_polars.binance.archive import ArchiveOptions, scan_binance
 from rangebar_polars.binance.files import ARCHIVE_URL
 from rangebar_polars.binance.report import FetchReport
 from rangebar_polars.cli.bars import deliver
-from rangebar_polars.cli.options import BarRules, Output, thresholds_from
+from rangebar_polars.cli.options import BarRules, Output
 from rangebar_polars.store import TradeStore
 from rangebar_polars.symbols import get_range_bars
 
@@ -81,7 +81,10 @@ class Archive:
         }
 
 
-def fetch(symbols: list[str], *, archive: Archive) -> None:
+Symbols = Annotated[list[str], Parameter(negative="")]
+
+
+def fetch(symbols: Symbols, /, *, archive: Archive) -> None:
     """Fetch trades of Binance symbols into the store.
 
     What is stored with its published hash is not fetched again; an interrupted run goes on where
@@ -118,7 +121,8 @@ def fetch(symbols: list[str], *, archive: Archive) -> None:
 
 
 def get(
-    symbols: list[str],
+    symbols: Symbols,
+    /,
     *,
     archive: Archive,
     rules: BarRules | None = None,
@@ -136,13 +140,10 @@ def get(
         symbols[0] if len(symbols) == 1 else symbols,
         archive.start,
         archive.end,
-        thresholds_from(rules.threshold),
+        rules.thresholds,
         market=archive.market,
         kind=archive.kind,
-        incomplete=rules.incomplete,
-        same_timestamp_close=rules.same_timestamp_close,
-        reset=rules.reset,
-        max_gap=rules.max_gap,
+        **rules.keywords(),
         **archive.options(),
     )
     deliver(made, output or Output())

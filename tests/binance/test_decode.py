@@ -133,5 +133,5 @@ def test_whoever_leaves_early_ends_the_parsing() -> None:
 
     frames = decode_csv(counted(), ArchiveFile(feed, DAY, DAY), workers=2)
     assert next(iter(frames)).height == 5
-    frames.close()  # type: ignore[attr-defined]  # pyright: ignore
+    frames.close()
     assert len(taken) < 10

@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from rangebar_polars.store import TradeStore
 from rangebar_polars.store.layout import series
 from rangebar_polars.store.parquet import ROW_GROUP
-from rangebar_polars.store.reading import scan_part
+from rangebar_polars.store.reading import read_part
 from rangebar_polars.store.span import Span, parse_span
 from tests.store.trades import days_of_trades
 
@@ -158,8 +158,8 @@ def test_parts_of_a_range_add_up_to_it(store: TradeStore) -> None:
     mixed = overlapping(store)
     place, whole = series(store.root, "trades", "MIX"), parse_span(None, None)
     days = [day for day, _ in place.day_files()]
-    parts = [scan_part(place, Span.of_days(day, day), whole) for day in days]
-    joined = pl.concat([part.collect() for part in parts if part is not None])
+    parts = [read_part(place, Span.of_days(day, day), whole, lambda plan: plan) for day in days]
+    joined = pl.concat(batch for part in parts for batch in part)
     assert joined["agg_trade_id"].to_list() == mixed["agg_trade_id"].to_list()
 
 

@@ -47,7 +47,7 @@ def test_any_order_gives_the_same_store(store: TradeStore) -> None:
 
 def test_two_interleaved_streams_of_one_day_are_sorted(store: TradeStore) -> None:
     # Larger than a row group, and far apart in ids: as in the archive's 2023-05 files.
-    size = 2 * ROW_GROUP
+    size = 6 * ROW_GROUP
     low = days_of_trades(datetime(2024, 1, 1), 0.5, size)
     high = days_of_trades(datetime(2024, 1, 1, 12), 0.4, size, first_id=10_000_000)
     mixed = pl.concat([low, high]).with_row_index("i").sort(pl.col("i") % size).drop("i")
