@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, SupportsIndex, TypeAlias, cast
 
 from polars import DataType
 from polars.exceptions import ColumnNotFoundError
@@ -73,7 +74,7 @@ def _one_threshold(value: object) -> int:
             f"(250 is 0.25%), a preset name or a list of these, got {value!r}"
         )
         raise TypeError(msg)
-    number = value.__index__()  # type: ignore[attr-defined]
+    number = operator.index(cast("SupportsIndex", value))
     if not 1 <= number <= 100_000:
         msg = f"threshold_decimal_bps must be between 1 and 100000 (250 is 0.25%), got {number}"
         raise ValueError(msg)
@@ -206,9 +207,12 @@ class TradeColumns:
                 found[role] = name
             else:
                 off = "" if role == "price" else f", or {role}=None to do without"
-                missing.append(f"column '{name}' not found: name the {role} column with "
-                               f"{role}='...'{off}")
-        missing += [f"column '{key}' not found, which by= names" for key in by or () if key not in schema]
+                missing.append(
+                    f"column '{name}' not found: name the {role} column with {role}='...'{off}"
+                )
+        missing += [
+            f"column '{key}' not found, which by= names" for key in by or () if key not in schema
+        ]
         if missing:
             have = ", ".join(f"'{name}'" for name in schema)
             msg = f"{'; '.join(missing)} (the columns are {have})"

@@ -321,6 +321,7 @@ def update_bars(
         time_unit=time_unit,
         on_overlap=on_overlap,
     )
+    _clear_up(directory)
     parts = _parts(directory)
     before = _last_checkpoint(parts) if parts else fresh.checkpoint()
     fresh.check_same_settings(before, str(directory))
@@ -329,7 +330,7 @@ def update_bars(
         _write_beside(directory, before)
 
     bars, handle = resume_bars(trades, before, on_overlap=on_overlap)
-    number = int(_PART.fullmatch(parts[-1].name).group(1)) + 1 if parts else 0  # type: ignore[union-attr]
+    number = int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
     streamed = directory / f".part-{number:08}.{os.getpid()}.bars.tmp"
     complete = directory / f".part-{number:08}.{os.getpid()}.tmp"
     try:
@@ -348,6 +349,32 @@ def update_bars(
     finally:
         for temporary in (streamed, complete):
             temporary.unlink(missing_ok=True)
+
+
+_TEMPORARY: Final = re.compile(r"\..*\.(\d+)(\.bars)?\.tmp")
+
+
+def _clear_up(directory: Path) -> None:
+    """Remove what updates that were killed have left behind."""
+    for path in directory.iterdir():
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and not _is_running(int(match.group(1))):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    if process == os.getpid():
+        return False
+    if os.name == "nt":
+        # No harmless question there; a left-over file is no harm either.
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _same_text(path: Path, text: str) -> bool:

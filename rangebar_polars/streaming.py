@@ -118,7 +118,12 @@ def _source_keywords() -> frozenset[str]:
 
 
 def register(
-    source: Callable[..., Iterator[pl.DataFrame]], schema: pl.Schema, *, name: str, detail: str, pure: bool
+    source: Callable[..., Iterator[pl.DataFrame]],
+    schema: pl.Schema,
+    *,
+    name: str,
+    detail: str,
+    pure: bool,
 ) -> pl.LazyFrame:
     """Make a lazy frame of a source; its name is shown by `explain` where Polars can."""
     keywords: dict[str, Any] = {
@@ -142,7 +147,7 @@ def _conjuncts(predicate: pl.Expr) -> list[pl.Expr]:
 
 
 def _on_keys(predicate: pl.Expr | None, by: list[str] | None) -> list[pl.Expr]:
-    """The parts of a predicate that speak of keys alone: the only ones that trades may be held to."""
+    """The parts of a predicate that speak of keys alone; no others may be put to trades."""
     if predicate is None or by is None:
         return []
     return [
@@ -215,7 +220,11 @@ class BarSource(_Source):
         wanted = asked if predicate is None else [*asked, *predicate.meta.root_names()]
         needs = {"timestamp", "price", *self._machine(self.columns, wanted).needs()}
         roles = {role: name for role, name in self.columns.items() if role in needs}
-        plan = self.trades.filter(*on_keys) if (on_keys := _on_keys(predicate, self.by)) else self.trades
+        plan = (
+            self.trades.filter(*on_keys)
+            if (on_keys := _on_keys(predicate, self.by))
+            else self.trades
+        )
         plan = plan.select(list(dict.fromkeys([*roles.values(), *(self.by or ())])))
         machine = self._machine(roles, wanted)
 
@@ -256,7 +265,11 @@ class BarIdSource(_Source):
         """What Polars calls: see `polars.io.plugins.register_io_source`."""
         asked = with_columns if with_columns is not None else [*self.schema, self.name]
         roots = predicate.meta.root_names() if predicate is not None else []
-        plan = self.trades.filter(*on_keys) if (on_keys := _on_keys(predicate, self.by)) else self.trades
+        plan = (
+            self.trades.filter(*on_keys)
+            if (on_keys := _on_keys(predicate, self.by))
+            else self.trades
+        )
         machine = self._machine(self.columns, None)
         reads = [*asked, *roots, *self.columns.values(), *(self.by or ())]
         plan = plan.select([name for name in dict.fromkeys(reads) if name in self.schema])
