@@ -50,7 +50,7 @@ def ensure_parquet(folder: Path, rows: int) -> Path:
     path = folder / f"store_{rows}.parquet"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        frames = list(_eleven_days(rows))
+        frames = list(_busy_days(rows))
         part = path.with_suffix(".part")
         pl.concat(frames).write_parquet(part)
         part.replace(path)
@@ -64,7 +64,7 @@ def ensure_csv(folder: Path, rows: int) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         with part.open("wb") as file:
-            for batch in _eleven_days(rows):
+            for batch in _busy_days(rows):
                 file.write(_csv(batch))
         part.replace(path)
     return path
@@ -101,9 +101,10 @@ def ensure_months(folder: Path, months: int, rows: int) -> Path:
     return root
 
 
-def _eleven_days(rows: int) -> Iterator[pl.DataFrame]:
-    # Some 1.8 million trades a day at 20 million rows, as on a busy market.
-    return trades(TradeStream(1, _SEED), rows, datetime(2024, 1, 1), datetime(2024, 1, 12))
+def _busy_days(rows: int) -> Iterator[pl.DataFrame]:
+    # Some 1.8 million trades a day, as on a busy market.
+    start = datetime(2024, 1, 1)
+    return trades(TradeStream(1, _SEED), rows, start, start + timedelta(days=rows / 1.8e6))
 
 
 def month_end(first: date) -> date:

@@ -70,7 +70,7 @@ def bars(url: str, root: str, months: str) -> int:
 
     end = f"2024-{int(months):02d}"
     made = get_range_bars(FEED.symbol, "2024-01", end, 250, base_url=url, store=TradeStore(root))
-    return made.select(pl.len()).collect(engine="streaming").item()
+    return made.collect(engine="streaming").height
 
 
 JOBS: dict[str, Callable[..., int]] = {

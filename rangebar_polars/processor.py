@@ -227,7 +227,9 @@ class RangeBarProcessor:
         missing = [name for name in self._schema if name not in schema]
         if missing:
             have = ", ".join(f"'{name}'" for name in schema)
-            msg = f"column '{missing[0]}' was in the trades before, and is not now (there are {have})"
+            msg = (
+                f"column '{missing[0]}' was in the trades before, and is not now (there are {have})"
+            )
             raise pl.exceptions.ColumnNotFoundError(msg)
         return self._machine
 
@@ -383,7 +385,9 @@ class RangeBarProcessor:
         for role, name in vars(self._columns).items():
             column = role if isinstance(name, Auto) else name
             if column is not None and given[role] is not None:
-                values[column] = [float(given[role]) if role in ("price", "quantity") else given[role]]
+                values[column] = [
+                    float(given[role]) if role in ("price", "quantity") else given[role]
+                ]
         for name, value in zip(self._by or (), self._key_values(key), strict=True):
             values[name] = [value]
         return self._going(pl.DataFrame(values).schema)
@@ -413,7 +417,11 @@ class RangeBarProcessor:
         if timestamp is None or name is None:
             return None
         dtype = self._schema[name]
-        unit = (dtype.time_unit or "us") if isinstance(dtype, pl.Datetime) else self._settings.time_unit
+        unit = (
+            (dtype.time_unit or "us")
+            if isinstance(dtype, pl.Datetime)
+            else self._settings.time_unit
+        )
         if unit is None:
             msg = "a datetime for an Int64 timestamp needs time_unit='ns', 'us' or 'ms'"
             raise TypeError(msg)
@@ -478,9 +486,7 @@ class RangeBarProcessor:
             return machine.checkpoint(self._options(), schema, packed)
 
     @classmethod
-    def from_checkpoint(
-        cls, text: str, *, on_overlap: Overlap | None = None
-    ) -> RangeBarProcessor:
+    def from_checkpoint(cls, text: str, *, on_overlap: Overlap | None = None) -> RangeBarProcessor:
         """
         Return a processor that goes on where a checkpoint was made.
 
@@ -512,7 +518,6 @@ class RangeBarProcessor:
             machine = processor._start(_unpack(schema).schema)  # noqa: SLF001 - its own class
             machine.resume(text, _unpack(keys) if keys is not None else None)
         return processor
-
 
     def bars_schema(self, trades: pl.Schema) -> pl.Schema:
         """

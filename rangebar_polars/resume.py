@@ -15,7 +15,7 @@ import polars as pl
 from rangebar_polars._options import AUTO, Incomplete, Optional_, Span, Threshold, TimeUnit
 from rangebar_polars.exceptions import CheckpointError, RangeBarError
 from rangebar_polars.processor import Overlap, PushReport, RangeBarProcessor
-from rangebar_polars.streaming import register, stream
+from rangebar_polars.streaming import answer, register, stream
 
 __all__ = ["ResumeHandle", "UpdateReport", "resume_bars", "update_bars"]
 
@@ -88,19 +88,16 @@ class _ResumeSource:
             nonlocal report
             bars = processor.push(batch)
             report += processor.report
-            if predicate is not None:
-                bars = bars.filter(predicate)
-            return bars if with_columns is None else bars.select(with_columns)
+            return bars
 
-        plan = processor.new_trades(self.trades)
-        left = n_rows
-        for bars in stream(plan, push):
-            yield bars if left is None else bars.head(left)
-            if left is not None:
-                left -= min(left, bars.height)
-                if left == 0:
-                    return
-        self.handle._arrive(processor.checkpoint(), report)  # noqa: SLF001 - its own handle
+        def bars() -> Iterator[pl.DataFrame]:
+            yield from stream(processor.new_trades(self.trades), push)
+            self.handle._arrive(processor.checkpoint(), report)  # noqa: SLF001 - its own handle
+
+        asked = with_columns
+        if asked is None:
+            asked = processor.bars_schema(self.trades.collect_schema()).names()
+        yield from answer(bars(), asked, predicate, n_rows)
 
 
 def resume_bars(

@@ -16,7 +16,7 @@ from rangebar_polars import _internal
 from rangebar_polars._options import Settings
 from rangebar_polars._prefetch import bounded_prefetch
 
-__all__ = ["BarIdSource", "BarSource", "register", "stream"]
+__all__ = ["BarIdSource", "BarSource", "answer", "register", "stream"]
 
 
 class _Handoff:
@@ -32,14 +32,18 @@ class _Handoff:
         self._things: list[Any] = []
         self._stopped = False
 
-    def put(self, thing: Any) -> bool:
-        """Hand over `thing`; False if nobody takes any more."""
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nobody takes any more."""
+        return self._stopped
+
+    def put(self, thing: Any) -> None:
+        """Hand over `thing`, when there is room; drop it if nobody takes any more."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or not self._things)
             if not self._stopped:
                 self._things.append(thing)
                 self._changed.notify_all()
-            return not self._stopped
 
     def take(self) -> Any:
         with self._changed:
@@ -88,8 +92,10 @@ def stream(
 
     def on_batch(batch: pl.DataFrame) -> bool:
         made = work(batch)
+        if made is not None and made.height > 0:
+            handoff.put(made)
         # True tells the engine to stop early.
-        return made is not None and made.height > 0 and not handoff.put(made)
+        return handoff.is_stopped
 
     def run() -> None:
         error: BaseException | None = None
@@ -108,7 +114,13 @@ def stream(
         if thing.error is not None:
             raise thing.error
     finally:
-        handoff.stop()
+        try:
+            handoff.stop()
+        except KeyboardInterrupt:
+            # Polars closes this generator when Ctrl-C ends a query, and Python may raise the
+            # very same Ctrl-C right here; the plan must be stopped all the same.
+            handoff.stop()
+            raise
 
 
 @cache
@@ -146,9 +158,15 @@ def _conjuncts(predicate: pl.Expr) -> list[pl.Expr]:
     return [predicate]
 
 
-def _on_keys(predicate: pl.Expr | None, by: list[str] | None) -> list[pl.Expr]:
-    """The parts of a predicate that speak of keys alone; no others may be put to trades."""
-    if predicate is None or by is None:
+def _on_keys(
+    predicate: pl.Expr | None, by: list[str] | None, n_rows: int | None
+) -> list[pl.Expr]:
+    """
+    The parts of a predicate that speak of keys alone; no others may be put to trades.
+
+    With `n_rows` none may: it counts rows from before the predicate.
+    """
+    if predicate is None or by is None or n_rows is not None:
         return []
     return [
         part
@@ -178,16 +196,28 @@ class _Source:
         )
 
 
-def _first(frames: Iterator[pl.DataFrame], n_rows: int | None) -> Iterator[pl.DataFrame]:
-    """Exactly the first `n_rows`; closes the source of frames as soon as it has them."""
-    if n_rows is None:
-        yield from frames
+def answer(
+    frames: Iterator[pl.DataFrame],
+    columns: list[str],
+    predicate: pl.Expr | None,
+    n_rows: int | None,
+) -> Iterator[pl.DataFrame]:
+    """
+    What Polars asked for: of exactly the first `n_rows`, those that the predicate lets through.
+
+    Closes the source of frames as soon as it has enough.
+    """
+    if n_rows == 0:
         return
-    for frame in frames if n_rows else ():
-        yield frame.head(n_rows)
-        n_rows -= min(n_rows, frame.height)
-        if n_rows == 0:
-            return
+    for frame in frames:
+        some = frame if n_rows is None else frame.head(n_rows)
+        if predicate is not None:
+            some = some.filter(predicate)
+        yield some.select(columns)
+        if n_rows is not None:
+            n_rows -= min(n_rows, frame.height)
+            if n_rows == 0:
+                return
 
 
 @dataclass(frozen=True)
@@ -222,23 +252,17 @@ class BarSource(_Source):
         roles = {role: name for role, name in self.columns.items() if role in needs}
         plan = (
             self.trades.filter(*on_keys)
-            if (on_keys := _on_keys(predicate, self.by))
+            if (on_keys := _on_keys(predicate, self.by, n_rows))
             else self.trades
         )
         plan = plan.select(list(dict.fromkeys([*roles.values(), *(self.by or ())])))
         machine = self._machine(roles, wanted)
 
-        def finished(bars: pl.DataFrame) -> pl.DataFrame:
-            if predicate is not None:
-                bars = bars.filter(predicate)
-            return bars.select(asked)
-
         def bars() -> Iterator[pl.DataFrame]:
-            for batch in stream(plan, machine.push):
-                yield finished(batch)
-            yield finished(machine.finish())
+            yield from stream(plan, machine.push)
+            yield machine.finish()
 
-        yield from _first(bars(), n_rows)
+        yield from answer(bars(), asked, predicate, n_rows)
 
 
 @dataclass(frozen=True)
@@ -267,7 +291,7 @@ class BarIdSource(_Source):
         roots = predicate.meta.root_names() if predicate is not None else []
         plan = (
             self.trades.filter(*on_keys)
-            if (on_keys := _on_keys(predicate, self.by))
+            if (on_keys := _on_keys(predicate, self.by, n_rows))
             else self.trades
         )
         machine = self._machine(self.columns, None)
@@ -275,9 +299,6 @@ class BarIdSource(_Source):
         plan = plan.select([name for name in dict.fromkeys(reads) if name in self.schema])
 
         def work(batch: pl.DataFrame) -> pl.DataFrame:
-            batch = batch.with_columns(machine.push_ids(batch, self.name))
-            if predicate is not None:
-                batch = batch.filter(predicate)
-            return batch.select(asked)
+            return batch.with_columns(machine.push_ids(batch, self.name))
 
-        yield from _first(stream(plan, work), n_rows)
+        yield from answer(stream(plan, work), asked, predicate, n_rows)

@@ -28,7 +28,8 @@ fn oracle(trades: &[Trade], threshold: i64, gate: bool) -> (Vec<Bar>, Option<Bar
         let price = (trade.price * 1e8).round_ties_even() as i64;
         let quantity = (trade.quantity * 1e8).round_ties_even() as i128;
         let bar = current.get_or_insert_with(|| {
-            let delta = std::cmp::max(1, i128::from(price) * i128::from(threshold) / 100_000) as i64;
+            let delta =
+                std::cmp::max(1, i128::from(price) * i128::from(threshold) / 100_000) as i64;
             Bar {
                 open_row: row as u64,
                 open_time: trade.time,
@@ -41,7 +42,10 @@ fn oracle(trades: &[Trade], threshold: i64, gate: bool) -> (Vec<Bar>, Option<Bar
                 close_time: 0,
                 trade_count: 0,
                 sums: Default::default(),
-                first: rangebar_polars::core::bar::Ids { agg_trade: row as i64, trade: trade.first },
+                first: rangebar_polars::core::bar::Ids {
+                    agg_trade: row as i64,
+                    trade: trade.first,
+                },
                 last: Default::default(),
             }
         });
@@ -138,10 +142,15 @@ fn settings(thresholds: &[i64], gate: bool) -> Settings {
     }
 }
 
-fn run(trades: &[Trade], cuts: &[usize], settings: &Settings) -> Result<(Collected, Machine), TradeError> {
+fn run(
+    trades: &[Trade],
+    cuts: &[usize],
+    settings: &Settings,
+) -> Result<(Collected, Machine), TradeError> {
     let columns = Columns::new(trades);
     let mut machine = Machine::new(settings);
-    let mut sink = Collected { bars: vec![Vec::new(); settings.thresholds.len()], ..Default::default() };
+    let mut sink =
+        Collected { bars: vec![Vec::new(); settings.thresholds.len()], ..Default::default() };
     let mut workspace = Workspace::default();
     let mut start = 0;
     for &end in cuts.iter().chain([&trades.len()]) {
@@ -155,8 +164,11 @@ fn run(trades: &[Trade], cuts: &[usize], settings: &Settings) -> Result<(Collect
 /// Trades whose prices like to stand exactly on a boundary.
 fn trades(most: usize) -> impl Strategy<Value = Vec<Trade>> {
     let step = (0_i64..3, -12_i64..=12, 0_u32..5, any::<bool>(), 0_i64..4, 0_u32..50);
-    (prop_oneof![Just(1_i64), Just(1_000), Just(6_000_000_000_000)], prop::collection::vec(step, 1..most)).prop_map(
-        |(base, steps)| {
+    (
+        prop_oneof![Just(1_i64), Just(1_000), Just(6_000_000_000_000)],
+        prop::collection::vec(step, 1..most),
+    )
+        .prop_map(|(base, steps)| {
             let mut time = 0;
             let mut id = 100;
             let mut price = base * 40;
@@ -172,8 +184,7 @@ fn trades(most: usize) -> impl Strategy<Value = Vec<Trade>> {
                     Trade { time, price: price as f64 / 1e8, quantity, sell, first, last: id - 1 }
                 })
                 .collect()
-        },
-    )
+        })
 }
 
 const THRESHOLDS: [i64; 4] = [1, 100, 2_500, 20_000];
@@ -309,8 +320,10 @@ fn numbers_too_large_for_the_quick_sums_are_exact() {
 #[test]
 fn a_sum_that_leaves_the_grid_names_its_trade() {
     // 1e10 * 1e12 = 1e22 fits 1.7e22 once and not twice.
-    let trades: Vec<Trade> = (0..5).map(|i| plain(i, if i < 3 { 1.0 } else { 1.9 }, 1e21)).collect();
-    let trades: Vec<Trade> = trades.into_iter().map(|t| Trade { price: t.price * 4.0, ..t }).collect();
+    let trades: Vec<Trade> =
+        (0..5).map(|i| plain(i, if i < 3 { 1.0 } else { 1.9 }, 1e21)).collect();
+    let trades: Vec<Trade> =
+        trades.into_iter().map(|t| Trade { price: t.price * 4.0, ..t }).collect();
     let error = run(&trades, &[], &settings(&[100_000], true)).map(|_| ()).unwrap_err();
     assert_eq!((error.row, error.problem), (3, Problem::SumBeyondGrid));
 }

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import polars as pl
 
@@ -78,7 +78,7 @@ def parse_duration(text: str) -> int:
     return sum(int(number) * NANOSECONDS[unit] for number, unit in parts)
 
 
-def cast(values: pl.Series, dtype: pl.DataType) -> pl.Series:
+def recast(values: pl.Series, dtype: pl.DataType) -> pl.Series:
     """`Series.cast`, whose own annotation strict type checkers cannot see through."""
     return values.to_frame().select(pl.all().cast(dtype)).to_series()
 
@@ -93,7 +93,7 @@ def calendar_periods(
     """Start of the period that each timestamp falls into, by Polars' own calendar."""
     if not isinstance(timestamps.dtype, pl.Datetime):
         assert time_unit is not None, "an integer clock needs a unit to have a calendar"
-        timestamps = cast(timestamps, pl.Datetime(time_unit))
+        timestamps = recast(timestamps, pl.Datetime(time_unit))
     if offset is not None:
         timestamps = timestamps.dt.offset_by(negated(offset))
     return timestamps.dt.truncate(reset).to_list()
@@ -108,9 +108,10 @@ def nanoseconds_per_tick(dtype: pl.DataType, time_unit: TimeUnit | None) -> int:
 def hashable(value: Any) -> Any:
     """Turn the Python value of any key into something a dictionary can hold."""
     if isinstance(value, dict):
-        return tuple((name, hashable(inner)) for name, inner in value.items())  # pyright: ignore
+        fields = cast("dict[str, Any]", value)
+        return tuple((name, hashable(inner)) for name, inner in fields.items())
     if isinstance(value, list):
-        return tuple(hashable(inner) for inner in value)  # pyright: ignore
+        return tuple(hashable(inner) for inner in cast("list[Any]", value))
     return value
 
 
@@ -211,7 +212,7 @@ def run(
 
     clock = None if columns.timestamp is None else trades[columns.timestamp]
     # Only the integers behind a Datetime compare exactly in Python: it has no nanoseconds.
-    times = nothing if clock is None else cast(clock, pl.Int64()).to_list()
+    times = nothing if clock is None else recast(clock, pl.Int64()).to_list()
     prices = [to_units(value) for value in trades[columns.price].to_list()]
     quantities = [0 if value is None else to_units(value) for value in values(columns.quantity)]
     makers = values(columns.is_buyer_maker)
@@ -252,9 +253,9 @@ def run(
             or (longest_gap is not None and (trade["time"] - before["time"]) * tick > longest_gap)
         )
         for rank, machine in enumerate(machines[key]):
-            for bar in (machine.cut() if is_cut else None, machine.push(trade)):
-                if bar is not None:
-                    ended.append((row, rank, bar))
+            cut = machine.cut() if is_cut else None
+            closed = machine.push(trade)
+            ended += [(row, rank, bar) for bar in (cut, closed) if bar is not None]
             if rank == 0:
                 # The trade that closes a bar belongs to it, so ask how many were opened.
                 ids.append(machine.bars_opened - 1)
@@ -360,7 +361,7 @@ def oracle_bars(
         (columns.last_trade_id, "last_trade_id", closed),
     ):
         if source is not None:
-            out.append(cast(gathered(source, rows, name), pl.Int64()))
+            out.append(recast(gathered(source, rows, name), pl.Int64()))
     out.append(pl.Series("is_complete", [bar["is_complete"] for bar in bars], dtype=pl.Boolean))
     return pl.DataFrame(out)
 

@@ -177,6 +177,21 @@ def test_volume_of_a_tenth_and_two_tenths_is_three_tenths() -> None:
     assert rb.range_bars(frame, 250)["volume"].to_list() == [0.3]
 
 
+def test_sums_next_to_the_largest_that_the_grid_holds() -> None:
+    # 20 times 9e18 * 9e17 grid steps is 95% of what an i128 holds.
+    frame = pl.DataFrame(
+        {
+            "timestamp": range(20),
+            "price": [9e10] * 20,
+            "quantity": [9e9] * 20,
+            "is_buyer_maker": [True] * 20,
+        }
+    )
+    expected = oracle_bars(frame, 250, incomplete="keep")
+    for door in DOORS.values():
+        assert_bars_equal(door(frame, 250, incomplete="keep"), expected)
+
+
 def test_the_widest_threshold_on_the_largest_price_has_an_upper_boundary() -> None:
     # Twice 9e10 lies beyond the grid: only the lower boundary, at zero, is left, out of reach.
     frame = pl.DataFrame(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import polars as pl
@@ -107,6 +108,21 @@ def test_head_reads_a_fraction_of_the_input(count: int, engine: EngineType) -> N
     bars = rb.range_bars(counter.scan(), THRESHOLD).head(count).collect(engine=engine)
     assert_bars_equal(bars, oracle_bars(walk(2000), THRESHOLD).head(count))
     assert counter.batches_read < len(counter.batches) / 5
+
+
+@EVERY_ENGINE
+def test_head_stops_reading_even_if_no_bar_would_ever_come_again(engine: EngineType) -> None:
+    # After its first batch the market stands still: no later batch has a bar to hand over.
+    still = walk(100_000).with_columns(
+        price=pl.when(pl.col("agg_trade_id") < 100).then("price").otherwise(100.0)
+    )
+    counter = CountingSource([still.slice(start, 100) for start in range(0, 100_000, 100)])
+    before = set(threading.enumerate())
+    lazy = rb.range_bars(counter.scan(), THRESHOLD).head(5)
+    assert lazy.collect(engine=engine).height == 5
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=60)
+    assert counter.batches_read < 200, "of 1000"
 
 
 @EVERY_ENGINE
@@ -237,16 +253,26 @@ def test_predicates_on_bar_ids_filter_after_the_machine(engine: EngineType) -> N
         assert_same_bits(out, expected.filter(predicate))
         few = lazy.filter(predicate).select("bar_id").head(5).collect(engine=engine)
         assert_same_bits(few, expected.filter(predicate).select("bar_id").head(5))
+        after = lazy.head(50).filter(predicate).collect(engine=engine)
+        assert_same_bits(after, expected.head(50).filter(predicate))
+
+
+def is_odd_in_cents(price: float) -> bool:
+    return round(price * 100) % 2 == 1
+
+
+def is_not_s1(symbol: str) -> bool:
+    return "/".join(symbol) != "S/1"  # too odd for Polars to suggest an expression instead
 
 
 @EVERY_ENGINE
 def test_predicates_that_carry_python_functions(engine: EngineType) -> None:
     lazy = rb.range_bars(source().scan(), THRESHOLD, by="symbol")
     bars = oracle_bars(walk(), THRESHOLD, by=["symbol"])
-    on_bars = pl.col("close").map_elements(lambda x: x > 101, return_dtype=pl.Boolean)
-    on_keys = pl.col("symbol").map_elements(lambda x: x != "S1", return_dtype=pl.Boolean)
+    on_bars = pl.col("close").map_elements(is_odd_in_cents, return_dtype=pl.Boolean)
+    on_keys = pl.col("symbol").map_elements(is_not_s1, return_dtype=pl.Boolean)
     for predicate, expected in (
-        (on_bars, bars.filter(pl.col("close") > 101)),
+        (on_bars, bars.filter(on_bars)),
         (on_keys, bars.filter(pl.col("symbol") != "S1")),
     ):
         assert_bars_equal(lazy.filter(predicate).collect(engine=engine), expected)

@@ -7,6 +7,7 @@ which this is a small sister, belongs to the benchmarks.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 MIB = 2**20
-SMALL, LARGE = 2_000_000, 20_000_000
+SMALL, LARGE = 20_000_000, 40_000_000
+"""Both long enough to fill whatever the engine keeps in flight."""
 ROW_GROUP = 262_144
 BOUND = 400 * MIB
 
@@ -71,14 +73,16 @@ print(int(peak) * 1024, pl.scan_parquet(target).select(pl.len()).collect().item(
 """
 
 
-@pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Path]]:
     """Trades of both sizes in Parquet, written in a process of its own."""
     folder = tmp_path_factory.mktemp("memory")
     paths = {rows: folder / f"{rows}.parquet" for rows in (SMALL, LARGE)}
     for rows, path in paths.items():
         run_child(WRITE, str(rows), str(path))
-    return paths
+    yield paths
+    for path in paths.values():  # pytest would keep three sessions' worth
+        path.unlink()
 
 
 @pytest.mark.parametrize("query", ["bars", "bars, collected", "keys and thresholds", "ids"])
@@ -89,6 +93,6 @@ def test_memory_is_flat(query: str, files: dict[int, Path], tmp_path: Path) -> N
         printed = run_child(MEASURE, str(path), query, str(tmp_path / "bars.parquet"))
         peaks[rows], bars[rows] = map(int, printed.split())
     print({rows: f"{peak / MIB:.0f} MiB" for rows, peak in peaks.items()}, file=sys.stderr)
-    assert bars[LARGE] > 5 * bars[SMALL] > 500
+    assert bars[LARGE] > 1.5 * bars[SMALL] > 500
     assert peaks[LARGE] <= BOUND
     assert peaks[LARGE] <= 1.2 * peaks[SMALL]

@@ -94,7 +94,12 @@ KEYS = {
 @pytest.mark.parametrize("kind", KEYS)
 def test_keys_of_every_type_survive_a_checkpoint(kind):
     trades = pl.DataFrame(
-        {"key": KEYS[kind], "timestamp": [1, 2, 3, 4], "price": [1.0, 2.0, 3.0, 4.0], "quantity": 1.0}
+        {
+            "key": KEYS[kind],
+            "timestamp": [1, 2, 3, 4],
+            "price": [1.0, 2.0, 3.0, 4.0],
+            "quantity": 1.0,
+        }
     )
     options: dict[str, Any] = {"by": "key", "incomplete": "keep"}
     processor = rb.RangeBarProcessor(250, **options)
@@ -121,8 +126,14 @@ def test_a_refused_batch_leaves_no_trace():
         assert processor.checkpoint() == before
     with pytest.raises(rb.InvalidTradeError, match="row 300: price"):
         processor.push_trade(
-            timestamp=trades["timestamp"][300], price=-1.0, quantity=1.0, is_buyer_maker=True,
-            agg_trade_id=10**6, first_trade_id=10**6, last_trade_id=10**6, key="newer",
+            timestamp=trades["timestamp"][300],
+            price=-1.0,
+            quantity=1.0,
+            is_buyer_maker=True,
+            agg_trade_id=10**6,
+            first_trade_id=10**6,
+            last_trade_id=10**6,
+            key="newer",
         )
     assert processor.checkpoint() == before
 
@@ -135,7 +146,9 @@ def test_a_first_push_that_is_refused_leaves_a_new_processor():
         processor.push(bad)
     assert processor.checkpoint() == before
     # Even one of other columns goes on from here.
-    assert processor.push(pl.DataFrame({"timestamp": [0], "price": [1], "quantity": [1]})).height == 0
+    assert (
+        processor.push(pl.DataFrame({"timestamp": [0], "price": [1], "quantity": [1]})).height == 0
+    )
 
 
 def test_open_bars_disturb_nothing():
@@ -180,11 +193,16 @@ def test_single_trades_with_two_keys_and_aware_times():
     processor = rb.RangeBarProcessor(250, by=["venue", "symbol"])
     for i, price in enumerate([100.0, 101.0]):
         bars = processor.push_trade(
-            timestamp=datetime(2024, 1, 1, 2, i, tzinfo=zone), price=price, quantity=1.0, key=("x", 1)
+            timestamp=datetime(2024, 1, 1, 2, i, tzinfo=zone),
+            price=price,
+            quantity=1.0,
+            key=("x", 1),
         )
     assert bars is not None
     assert bars.select("venue", "symbol").row(0) == ("x", 1)
-    assert bars["open_time"].item().astimezone(timezone.utc) == datetime(2024, 1, 1, tzinfo=timezone.utc)
+    assert bars["open_time"].item().astimezone(timezone.utc) == datetime(
+        2024, 1, 1, tzinfo=timezone.utc
+    )
     with pytest.raises(TypeError, match="a value for each"):
         processor.push_trade(timestamp=3, price=1.0, quantity=1.0, key="x")
 
@@ -202,7 +220,9 @@ def producers() -> dict[str, Any]:
     made: dict[str, Any] = {
         "table": table,
         "batch": table.combine_chunks().to_batches()[0],
-        "reader": pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=7)),
+        "reader": pa.RecordBatchReader.from_batches(
+            table.schema, table.to_batches(max_chunksize=7)
+        ),
         "polars": trades,
         "lazy": trades.lazy(),
     }

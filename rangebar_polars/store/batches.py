@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from rangebar_polars._prefetch import bounded_prefetch
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
@@ -60,7 +62,8 @@ def _run(frame: pl.LazyFrame) -> Generator[pl.DataFrame]:
     def work() -> None:
         end: BaseException | None = None
         try:
-            frame.sink_batches(put, maintain_order=True, engine="streaming")
+            with bounded_prefetch():
+                frame.sink_batches(put, maintain_order=True, engine="streaming")
         except BaseException as error:  # noqa: BLE001 - carried over to the consumer as it is
             end = error
         put(end)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ROW_GROUP", "DayWriter", "Footer", "checked_row_groups", "read_footer"]
+__all__ = ["ROW_GROUP", "DayWriter", "Footer", "checked_row_groups", "read_footer", "release_memory"]
 
 ROW_GROUP = 65_536
 """Rows of a row group. Memory of a scan is this times the row groups in flight, and this many
@@ -95,6 +95,13 @@ def read_footer(path: Path) -> Footer:
     except (OSError, PolarsError, KeyError, TypeError, ValueError) as error:
         msg = f"{path}: not a file of this store, or damaged: {error}"
         raise RangeBarError(msg) from error
+
+
+def release_memory() -> None:
+    """Give back what pyarrow's allocator keeps for writes to come."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
 
 
 def checked_row_groups(path: Path) -> Iterator[pl.DataFrame]:

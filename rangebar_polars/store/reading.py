@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["decoded_schema", "read_part", "scan_series"]
 
-_SLICE = 2 * ROW_GROUP
+_SLICE = ROW_GROUP
 _AHEAD = 4
 
 
