@@ -5,12 +5,13 @@ from __future__ import annotations
 import zipfile
 import zlib
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rangebar_polars.binance.errors import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from io import BufferedIOBase
     from pathlib import Path
 
 __all__ = ["csv_blocks", "open_csv"]
@@ -24,7 +25,7 @@ _ENCRYPTED = 0x1
 
 
 @contextmanager
-def open_csv(path: Path, name: str) -> Generator[IO[bytes]]:
+def open_csv(path: Path, name: str) -> Generator[BufferedIOBase]:
     """Open the CSV inside the zip at ``path``, which is called ``name`` in errors.
 
     Raises
@@ -51,22 +52,29 @@ def open_csv(path: Path, name: str) -> Generator[IO[bytes]]:
                     f"{member.file_size}",
                 )
             with archive.open(member) as csv:
-                yield csv
+                yield cast("BufferedIOBase", csv)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise ArchiveError(name, f"not a readable zip: {error}") from error
 
 
-def csv_blocks(csv: IO[bytes], name: str, size: int = BLOCK) -> Iterator[bytes]:
+def csv_blocks(csv: BufferedIOBase, name: str, size: int = BLOCK) -> Iterator[bytes]:
     """Yield the file in blocks of about ``size`` bytes that end with a line."""
-    left = b""
-    while data := csv.read(size):
-        end = data.rfind(b"\n") + 1
-        if end == 0:
-            left += data
-            if len(left) > _MAX_LINE:
+    buffer = bytearray(size)
+    have = 0
+    while True:
+        if have == len(buffer):  # not one whole line in it
+            if have > _MAX_LINE:
                 raise ArchiveError(name, f"a line of more than {_MAX_LINE} bytes")
-            continue
-        yield left + data[:end]
-        left = data[end:]
-    if left:
-        yield left
+            buffer.extend(bytes(size))
+        with memoryview(buffer) as view:
+            count = csv.readinto(view[have:])
+        have += count
+        end = buffer.rfind(b"\n", 0, have) + 1 if count else have
+        if end:
+            with memoryview(buffer) as view:
+                block = bytes(view[:end])
+            yield block
+            buffer[: have - end] = buffer[end:have]
+            have -= end
+        if not count:
+            return

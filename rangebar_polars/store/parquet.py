@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ROW_GROUP", "DayWriter", "Footer", "checked_row_groups", "read_footer", "release_memory"]
+__all__ = [
+    "ROW_GROUP",
+    "DayWriter",
+    "Footer",
+    "checked_row_groups",
+    "read_footer",
+    "release_memory",
+]
 
 ROW_GROUP = 65_536
 """Rows of a row group. Memory of a scan is this times the row groups in flight, and this many
