@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +59,7 @@ class Dataset:
         if base != self and base.path.exists():
             part = self.path.with_name(self.path.name + ".part")
             pl.scan_parquet(base.path).sink_parquet(part, row_group_size=self.row_group)
-            os.replace(part, self.path)
+            part.replace(self.path)
             return
         stream = TradeStream(self.symbols, _SEED)
         stream.write(self.path, self.rows, row_group_size=self.row_group)

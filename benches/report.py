@@ -68,16 +68,20 @@ def machine() -> dict[str, str | int]:
         "python": platform.python_version(),
     }
     for package in ("polars", "rangebar_polars", "numba", "numpy"):
-        try:
-            facts[package] = version(package)
-        except PackageNotFoundError:
-            facts[package] = "not installed"
+        facts[package] = _version(package)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     )
     if commit.returncode == 0:
         facts["commit"] = commit.stdout.strip()
     return facts
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def table(outcome: Outcome) -> str:

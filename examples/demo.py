@@ -1,32 +1,41 @@
-"""From Parquet to range bars, in one lazy plan: ``python -m examples.demo [files]``.
+"""From Parquet to range bars, in one lazy plan: ``python examples/demo.py [files]``.
 
 Without files it makes seeded trades of several symbols in ``./.demo`` (once) and uses these. With
-files (or patterns, Parquet, CSV or IPC) it finds the columns by their usual names, says what it
-took for what, and does the same. It prints the plan, the first bars, trades a second and the peak
-memory of this process.
+files or patterns (Parquet, CSV or IPC; also in the variable ``TRADES``) it finds the columns by
+their usual names, says what it took for what, and does the same. It prints the plan, the first
+bars, trades a second and the peak memory of this process.
 """
 
 from __future__ import annotations
 
 import argparse
 import glob
+import multiprocessing
+import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import polars as pl
+from mapping import KNOWN_NAMES, ColumnsNotFoundError, Mapped, map_columns
+from memory import peak_memory_mb
+from trades import TradeStream
 
 import rangebar_polars as rb
-from examples.columns import KNOWN_NAMES, ColumnsNotFoundError, Mapped, map_columns
-from examples.memory import peak_memory_mb
-from examples.trades import TradeStream
 
 _HERE = Path(".demo")
 _ROWS = 8_000_000
 _FILES = 2
 _SYMBOLS = 4
 _FEW = 10  # fewer closed bars than this are no demonstration: try a lower threshold as well
+_SHOWN = 8  # bars, and these of their columns
+_COLUMNS = (
+    "symbol", "open_time", "close_time", "open", "high", "low", "close", "volume", "vwap",
+    "trade_count", "is_complete",
+)  # fmt: skip
 
 
 class DemoError(Exception):
@@ -52,10 +61,17 @@ def make_trades(folder: Path, rows: int) -> list[Path]:
     paths = [folder / f"trades-{rows}-{part}.parquet" for part in range(_FILES)]
     if not all(path.exists() for path in paths):
         print(f"making {per_file * _FILES:,} trades of {_SYMBOLS} symbols in {folder}/ ...")
-        stream = TradeStream(symbols=_SYMBOLS, seed=1)
-        for path in paths:
-            stream.write(path, per_file)
+        # In another process, so that the peak memory told later is that of the bars alone.
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+            pool.submit(_write, paths, per_file).result()
     return paths
+
+
+def _write(paths: Sequence[Path], per_file: int) -> None:
+    stream = TradeStream(symbols=_SYMBOLS, seed=1)
+    for path in paths:
+        stream.write(path, per_file)
 
 
 def find_files(patterns: Sequence[str]) -> list[Path]:
@@ -81,7 +97,8 @@ def find_files(patterns: Sequence[str]) -> list[Path]:
         if Path(pattern).is_dir():
             matches = sorted(str(p) for p in Path(pattern).glob("*.parquet"))
         else:
-            matches = sorted(glob.glob(pattern, recursive=True))
+            # Path.glob would refuse absolute patterns.
+            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
         if not matches:
             msg = f"no file matches {pattern!r} (looked from {Path.cwd()})"
             raise DemoError(msg)
@@ -164,17 +181,30 @@ def show(mapped: Mapped, threshold: int, *, with_plan: bool) -> int:
         incomplete="keep",
     )
     if with_plan:
-        print("\nthe plan\n--------")
-        print(bars.explain())
+        print(f"\nthe plan\n--------\n{bars.explain()}")
+        print(f"\nwhat it reads\n-------------\n{mapped.trades.explain()}")
     started = time.perf_counter()
     result = bars.collect(engine="streaming")
     seconds = time.perf_counter() - started
     closed = result.filter("is_complete")
     # Unfinished bars are kept, so that no trade is missing from this sum.
     trades = int(result.get_column("trade_count").sum())
-    print(f"\nbars of threshold {threshold} ({threshold / 1000:g}%)\n----")
-    with pl.Config(tbl_rows=8, tbl_cols=-1, tbl_width_chars=200, tbl_hide_dataframe_shape=True):
-        print(result.head(8))
+    shown = [name for name in _COLUMNS if name in result.columns]
+    title = f"bars of threshold {threshold} ({threshold / 1000:g}%)"
+    print(f"\n{title}\n{'-' * len(title)}")
+    with pl.Config(
+        tbl_rows=_SHOWN,
+        tbl_cols=-1,
+        fmt_float="full",  # small prices keep their eight decimals
+        tbl_width_chars=180,
+        tbl_formatting="ASCII_MARKDOWN",
+        tbl_hide_column_data_types=True,
+        tbl_hide_dataframe_shape=True,
+    ):
+        print(result.select(shown).head(_SHOWN))
+    others = [name for name in result.columns if name not in shown]
+    if others:
+        print(f"and the columns {', '.join(others)}")
     print(
         f"{trades:,} trades -> {closed.height:,} bars closed, "
         f"{result.height - closed.height:,} unfinished"
@@ -196,20 +226,20 @@ def run(arguments: argparse.Namespace) -> None:
 
     Raises
     ------
-    DemoError, ColumnsNotFoundError
+    DemoError
+        If no file matches.
+    ColumnsNotFoundError
         If the files cannot be read as trades.
     """
     chosen: dict[str, str] = {
         role: name for role in KNOWN_NAMES if (name := getattr(arguments, role)) is not None
     }
-    if arguments.files:
-        groups = list(alike(find_files(arguments.files)))
-    else:
-        groups = [make_trades(_HERE, arguments.rows)]
-    for paths in groups:
-        names = ", ".join(path.name for path in paths[:4]) + (", ..." if len(paths) > 4 else "")
+    patterns = arguments.files or shlex.split(os.environ.get("TRADES", ""))
+    paths = find_files(patterns) if patterns else make_trades(_HERE, arguments.rows)
+    for group in alike(paths):
+        names = ", ".join(path.name for path in group[:4]) + (", ..." if group[4:] else "")
         print(f"\n=== {names}")
-        mapped = map_columns(scan(paths), chosen)
+        mapped = map_columns(scan(group), chosen)
         for role, column in mapped.roles.items():
             print(f"{role:>15} <- {column}")
         closed = show(mapped, arguments.threshold, with_plan=True)

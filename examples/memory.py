@@ -34,7 +34,7 @@ def peak_memory_mb() -> float:
 def _peak_by_rusage() -> float:
     if sys.platform == "win32":
         return float("nan")
-    import resource
+    import resource  # noqa: PLC0415 - Windows has none
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1.024e-3

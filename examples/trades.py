@@ -20,7 +20,6 @@ streaming Parquet writer, so that any number of rows takes a small, constant amo
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -297,7 +296,7 @@ class TradeStream:
         if columns is not None:
             lazy = lazy.select(columns)
         lazy.sink_parquet(part, row_group_size=row_group_size, engine="streaming")
-        os.replace(part, path)
+        part.replace(path)
 
     def _next(self, rows: int) -> pl.DataFrame:
         """Make one chunk: first its orders, then the trades that each order swept."""

@@ -1,4 +1,4 @@
-"""This library's expression door: exact and simple, at the memory of the columns that it reads."""
+"""Ours: the expression door: exact and simple, at the memory of the columns that it reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This library's streaming door: a LazyFrame of trades in, a LazyFrame of bars out."""
+"""Ours: the streaming door: a LazyFrame of trades in, a LazyFrame of bars out."""
 
 from __future__ import annotations
 

@@ -91,7 +91,9 @@ def find_columns(names: list[str], chosen: Mapping[str, str] | None = None) -> d
         if name not in names:
             msg = f"no column {name!r} for the {role}; the columns are: {', '.join(names)}"
             raise ColumnsNotFoundError(msg)
-    by_plain = {_plain(name): name for name in reversed(names) if len(name) > 1}
+    # A column plays one role, so what the user has settled is no longer up for a guess.
+    free = [name for name in names if name not in chosen.values()]
+    by_plain = {_plain(name): name for name in reversed(free) if len(name) > 1}
     found: dict[str, str] = {}
     for role, known in KNOWN_NAMES.items():
         if role in chosen:
@@ -99,7 +101,7 @@ def find_columns(names: list[str], chosen: Mapping[str, str] | None = None) -> d
             continue
         for name in known:
             match = by_plain.get(_plain(name)) if len(name) > 1 else name
-            if match is not None and match in names:
+            if match is not None and match in free:
                 found[role] = match
                 break
     for role in _REQUIRED:
