@@ -172,14 +172,18 @@ def test_bars_of_bars_of_bars(file: Path, engine: EngineType) -> None:
         assert expected.height > 20
 
 
-@EVERY_ENGINE
-def test_a_query_inside_a_query(file: Path, expected: pl.DataFrame, engine: EngineType) -> None:
+def test_a_query_inside_a_query(file: Path, expected: pl.DataFrame) -> None:
+    # Streaming only: the in-memory engine would have the engine's own threads wait for the plan
+    # that they are to run, for it calls a source on the thread that asked.
     def inner(batch: pl.DataFrame) -> pl.DataFrame:
-        assert_same_bits(bars_of(pl.scan_parquet(file)).collect(engine=engine), expected)
+        bars = bars_of(pl.scan_parquet(file)).collect(engine="streaming")
+        assert_same_bits(bars, expected)
         return batch
 
     lazy = bars_of(walk(600).lazy().map_batches(inner, streamable=True))
-    assert_same_bits(lazy.collect(engine=engine), bars_of(walk(600).lazy()).collect())
+    expected_outside = bars_of(walk(600).lazy()).collect()
+    for _ in range(5):
+        assert_same_bits(lazy.collect(engine="streaming"), expected_outside)
 
 
 ON_FEW_THREADS = """
