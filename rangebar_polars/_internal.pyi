@@ -4,6 +4,15 @@ from typing import Any, final
 
 import polars as pl
 
+__all__ = [
+    "ArrowBatches",
+    "BarStream",
+    "SavedState",
+    "__version__",
+    "bar_columns",
+    "read_checkpoint",
+]
+
 __version__: str
 
 def bar_columns() -> list[str]:
@@ -32,7 +41,7 @@ class BarStream:
     def watch(self, overlap: str) -> None:
         """Look at how batches follow each other; `overlap` is "error" or "skip"."""
     def report(self) -> tuple[int, int, int, int, tuple[int, int, int] | None]:
-        """Rows, skipped rows, missing ids, gaps, and the first gap's row and ids, of the last push."""
+        """Of the last push: rows, skipped, missing ids, gaps, the first gap's row and ids."""
     def save(self) -> SavedState:
         """The state, to go back to."""
     def go_back(self, saved: SavedState) -> None:
@@ -42,7 +51,7 @@ class BarStream:
     def keys(self) -> pl.DataFrame | None:
         """The keys seen, in their order."""
     def checkpoint(self, options: str, schema: str | None, keys: str | None) -> str:
-        """The state as a text; `options` is JSON, `schema` and `keys` are what `resume` wants back."""
+        """The state as a text; `options` is JSON, the others are what `resume` wants back."""
     def resume(self, text: str, keys: pl.DataFrame | None) -> None:
         """Takes on the state of a checkpoint."""
     def key_number(self, frame: pl.DataFrame) -> tuple[int, bool]:

@@ -515,7 +515,7 @@ class RangeBarProcessor:
             msg = f"the checkpoint's options make no processor: {error}"
             raise CheckpointError(msg) from error
         if schema is not None:
-            machine = processor._start(_unpack(schema).schema)  # noqa: SLF001 - its own class
+            machine = processor._start(_unpack(schema).schema)
             machine.resume(text, _unpack(keys) if keys is not None else None)
         return processor
 

@@ -158,9 +158,7 @@ def _conjuncts(predicate: pl.Expr) -> list[pl.Expr]:
     return [predicate]
 
 
-def _on_keys(
-    predicate: pl.Expr | None, by: list[str] | None, n_rows: int | None
-) -> list[pl.Expr]:
+def _on_keys(predicate: pl.Expr | None, by: list[str] | None, n_rows: int | None) -> list[pl.Expr]:
     """
     The parts of a predicate that speak of keys alone; no others may be put to trades.
 
