@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "scan, all files": arguments.rows * files,
     }
     python = Path(sys.executable)
-    prefetch = {"POLARS_ROW_GROUP_PREFETCH_SIZE": str(pl.thread_pool_size())}
+    prefetch = {"POLARS_ROW_GROUP_PREFETCH_SIZE": str(max(2, pl.thread_pool_size()))}
     series = run_alternating(
         [
             ("streaming, first file", Job("streaming", (paths[0],)), python, {}),

@@ -95,7 +95,7 @@ def table(outcome: Outcome) -> str:
     Returns
     -------
     str
-        Markdown, with ratios to the first case.
+        Markdown, with ratios to the scan above, or to the first case where there is none.
     """
     lines = [
         f"### {outcome.workload.title}",
@@ -105,7 +105,11 @@ def table(outcome: Outcome) -> str:
     ]
     base = outcome.series.get(outcome.workload.cases[0].label)
     for case in outcome.workload.cases:
+        if not case.timed:
+            continue
         series = outcome.series.get(case.label)
+        if series is not None and case.contender == "scan" and case.like_ours:
+            base = series
         if series is None:
             cells = ["-", outcome.skipped.get(case.label, "not run"), "-", "-", "-", "-"]
         else:
@@ -239,6 +243,8 @@ def as_json(outcomes: Sequence[Outcome], runs: int, quick: bool) -> str:
     cases: list[dict[str, object]] = []
     for outcome in outcomes:
         for case in outcome.workload.cases:
+            if not case.timed:
+                continue
             series = outcome.series.get(case.label)
             if case.data.path.exists():
                 datasets[case.data] = case.data.describe()

@@ -43,7 +43,7 @@ def environment_of(case: Case) -> dict[str, str]:
         # Both of its names, old and new; the symbol registry has no say in a benchmark.
         return {"OPENDEVIATIONBAR_SYMBOL_GATE": "off", "RANGEBAR_SYMBOL_GATE": "off"}
     if case.like_ours and "POLARS_ROW_GROUP_PREFETCH_SIZE" not in os.environ:
-        return {"POLARS_ROW_GROUP_PREFETCH_SIZE": str(pl.thread_pool_size())}
+        return {"POLARS_ROW_GROUP_PREFETCH_SIZE": str(max(2, pl.thread_pool_size()))}
     return {}
 
 
@@ -107,6 +107,18 @@ def check(
     return able, skipped, agreement
 
 
+def make_data(chosen: Sequence[Workload]) -> None:
+    """Make the files that workloads need and that are not there.
+
+    Parameters
+    ----------
+    chosen
+        The workloads.
+    """
+    for data in dict.fromkeys(case.data for workload in chosen for case in workload.cases):
+        data.ensure()
+
+
 def measure(workload: Workload, pythons: Mapping[str, Path], runs: int) -> Outcome:
     """Make the data, compare the bars, and time the cases in turns.
 
@@ -125,8 +137,7 @@ def measure(workload: Workload, pythons: Mapping[str, Path], runs: int) -> Outco
         What came of it.
     """
     print(f"\n{workload.name}: {workload.title}", file=sys.stderr, flush=True)
-    for data in dict.fromkeys(case.data for case in workload.cases):
-        data.ensure()
+    make_data([workload])
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         able, skipped, agreement = check(workload, pythons, Path(folder))
     jobs: list[tuple[str, Job, Path, Mapping[str, str]]] = [
@@ -137,6 +148,7 @@ def measure(workload: Workload, pythons: Mapping[str, Path], runs: int) -> Outco
             environment_of(case),
         )
         for case in able
+        if case.timed
     ]
     return Outcome(workload, run_alternating(jobs, runs), skipped, agreement)
 
@@ -191,6 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=5, help="rounds of each workload (5)")
     parser.add_argument("--only", help="workloads, separated by commas")
     parser.add_argument("--out", type=Path, default=FOLDER / "results", help="folder of the report")
+    parser.add_argument("--prepare", action="store_true", help="only make the data, to run later")
     parser.add_argument("--publish", action="store_true", help=f"put the report into {_PAGE}")
     arguments = parser.parse_args(argv)
     rows = arguments.rows or (_QUICK_ROWS if arguments.quick else _FULL_ROWS)
@@ -203,6 +216,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error(f"no workload {', '.join(sorted(unknown))}; there are: {known}")
         chosen = [workload for workload in chosen if workload.name in names]
     FOLDER.mkdir(exist_ok=True)
+    if arguments.prepare:
+        make_data(chosen)
+        return 0
     pythons: dict[str, Path] = {}
     try:
         pythons["opendeviationbar"] = peer_python()
