@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, TypedDict, get_args
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from rangebar_polars.binance import session
 from rangebar_polars.binance.files import Feed, Kind, Market
 from rangebar_polars.binance.report import FetchReport
 from rangebar_polars.binance.session import Access, Missing, Session
 from rangebar_polars.store import TradeStore
-from rangebar_polars.store.span import DAY_US, Instant, Span, parse_span
+from rangebar_polars.store.span import DAY_US, Instant, Span, day_number, parse_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,10 +123,7 @@ def scan_binance(
     """
     feed = Feed(symbol, market, kind)
     access = resolve_access(options, feed)
-    if end is None:
-        span = until_now(start, recent=access.recent)
-    else:
-        span = parse_span(start, end)
+    span = until_now(start, recent=access.recent) if end is None else parse_span(start, end)
     filled = FetchReport() if report is None else report
     schema = feed.schema
 
@@ -133,7 +131,7 @@ def scan_binance(
         with_columns: list[str] | None,
         predicate: pl.Expr | None,
         n_rows: int | None,
-        batch_size: int | None,
+        batch_size: int | None,  # noqa: ARG001 - a hint
     ) -> Iterator[pl.DataFrame]:
         filled.clear()
         wanted = list(schema) if with_columns is None else with_columns
@@ -145,8 +143,8 @@ def scan_binance(
                 trades = trades.filter(predicate)
             return trades.select(wanted)
 
-        with Session(feed, access, filled) as session:
-            for batch in session.batches(span, work):
+        with Session(feed, access, filled) as running:
+            for batch in running.batches(span, work):
                 if left is None:
                     yield batch
                     continue
@@ -174,7 +172,7 @@ def resolve_access(options: ArchiveOptions, feed: Feed) -> Access:
         raise TypeError(msg)
     given = dict(options)
     store = given.pop("store", None)
-    access = Access(TradeStore() if store is None else store, **given)  # type: ignore[arg-type]  # pyright: ignore
+    access = Access(TradeStore() if store is None else store, **given)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     if access.missing not in get_args(Missing):
         msg = f"missing must be 'error' or 'skip', got {access.missing!r}"
         raise ValueError(msg)
@@ -186,10 +184,7 @@ def resolve_access(options: ArchiveOptions, feed: Feed) -> Access:
 
 def until_now(start: Instant, *, recent: bool) -> Span:
     """Return the span from ``start`` to the last day that can be had."""
-    from rangebar_polars.binance.session import utc_today
-    from rangebar_polars.store.span import day_number
-
-    today = day_number(utc_today()) * DAY_US
+    today = day_number(session.utc_today()) * DAY_US
     begin = parse_span(start, None).start
     end = today + DAY_US if recent else today
     if end <= begin:

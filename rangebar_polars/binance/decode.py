@@ -231,4 +231,4 @@ def _good_number(cell: bytes, name: str) -> bool:
         return False
     if not math.isfinite(value) or cell != cell.strip():
         return False
-    return value > 0 if name == "price" else value >= 0 or name not in {"quantity"}
+    return value > 0 if name == "price" else value >= 0 or name != "quantity"

@@ -27,15 +27,16 @@ __all__ = ["Http", "Stopped", "parse_checksum", "sha256_of"]
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _CHUNK = 1 << 20
+_SHA256_DIGITS = 64
 _BANNED = 418  # what this exchange says to those who went on after 429
 _LONGEST_WAIT_S = 300.0
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818 - no error: the consumer has left
     """Raised inside a transfer that nobody wants any more."""
 
 
-class _Retry(Exception):
+class _Retry(Exception):  # noqa: N818 - never leaves this file
     def __init__(self, problem: str, after: float | None = None) -> None:
         super().__init__(problem)
         self.after = after
@@ -128,7 +129,8 @@ class Http:
                     if _full_size(response) == have:
                         return
                     part.unlink()
-                    raise _Retry("the file changed while it was fetched")
+                    problem = "the file changed while it was fetched"
+                    raise _Retry(problem)
                 if not self._checked(response, url):
                     raise FetchError(url, "404: no such file")
                 # Weak validators cannot vouch for bytes.
@@ -145,7 +147,8 @@ class Http:
     def _save(self, response: httpx.Response, part: Path, *, append: bool) -> None:
         if append and not _begins_at(response, part.stat().st_size):
             part.unlink()
-            raise _Retry("the server went on from another place than asked")
+            problem = "the server went on from another place than asked"
+            raise _Retry(problem)
         length = response.headers.get("Content-Length", "")
         self.on_size(int(length) if length.isdigit() else 0)
         with part.open("ab" if append else "wb") as file:
@@ -160,16 +163,20 @@ class Http:
         status = response.status_code
         if status == HTTPStatus.NOT_FOUND:
             return False
-        if status in {HTTPStatus.TOO_MANY_REQUESTS, _BANNED} or status >= 500:
-            raise _Retry(f"status {status}", _retry_after(response))
-        if status >= 400:
+        if (
+            status in {HTTPStatus.TOO_MANY_REQUESTS, _BANNED}
+            or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        ):
+            problem = f"status {status}"
+            raise _Retry(problem, _retry_after(response))
+        if status >= HTTPStatus.BAD_REQUEST:
             raise FetchError(url, f"status {status}")
         return True
 
     def _patiently(
         self, url: str, once: Callable[[], _T], gained: Callable[[], int] = lambda: 0
     ) -> _T:
-        import httpx
+        import httpx  # noqa: PLC0415 - an extra
 
         failures, best = 0, gained()
         while True:
@@ -240,7 +247,7 @@ def parse_checksum(text: str, name: str) -> str:
     words = text.split()
     good = (
         bool(words)
-        and len(words[0]) == 64
+        and len(words[0]) == _SHA256_DIGITS
         and all(c in "0123456789abcdefABCDEF" for c in words[0])
         and (len(words) == 1 or words[1].lstrip("*") == name)
     )

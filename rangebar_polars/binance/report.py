@@ -85,7 +85,7 @@ class TqdmProgress(Progress):
 
     def __init__(self, label: str) -> None:
         try:
-            from tqdm.auto import tqdm  # pyright: ignore[reportMissingModuleSource]
+            from tqdm.auto import tqdm  # noqa: PLC0415 # pyright: ignore[reportMissingModuleSource]
         except ImportError as error:
             msg = "progress=True needs tqdm: pip install 'rangebar_polars[binance]'"
             raise ImportError(msg) from error

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from rangebar_polars.store.span import Span
+from rangebar_polars.store.parquet import read_footer
+from rangebar_polars.store.span import DAY_US, Span
 from rangebar_polars.store.writing import write_batches
 
 if TYPE_CHECKING:
@@ -64,9 +65,6 @@ def _pages(feed: Feed, place: Series, span: Span, http: Http, url: str) -> Itera
 
 
 def _behind_stored(place: Series, span: Span) -> int | None:
-    from rangebar_polars.store.parquet import read_footer
-    from rangebar_polars.store.span import DAY_US
-
     known = place.day_files(Span(span.start - DAY_US, span.end))
     return read_footer(known[-1][1]).last_id + 1 if known else None
 

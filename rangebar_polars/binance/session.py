@@ -296,7 +296,7 @@ def _let_go(future: Future[_Download | None]) -> None:
 
 def _default_client() -> httpx.Client:
     try:
-        import httpx
+        import httpx  # noqa: PLC0415 - an extra
     except ImportError as error:
         msg = "the archive needs httpx: pip install 'rangebar_polars[binance]'"
         raise ImportError(msg) from error

@@ -32,7 +32,7 @@ def scan_trades(paths: Sequence[Path]) -> pl.LazyFrame:
     found: list[Path] = []
     for path in paths:
         if has_magic(str(path)):
-            matches = sorted(Path(name) for name in glob(str(path), recursive=True))
+            matches = sorted(Path(name) for name in glob(str(path), recursive=True))  # noqa: PTH207
         else:
             matches = [path] if path.is_file() else []
         if not matches:

@@ -33,17 +33,21 @@ _INT64 = 2**63
 
 @dataclass
 class Scales:
-    """Decimals in use, per column. They only ever grow during a write, so that neighbouring
-    days share a divisor wherever the market's tick does not change.
+    """Decimals in use, per column.
+
+    They only ever grow during a write, so that neighbouring days share a divisor wherever the
+    market's tick does not change.
     """
 
     price: int = 0
     quantity: int = 0
 
     def of(self, column: str) -> int:
+        """Return the decimals of a column."""
         return self.price if column == "price" else self.quantity
 
     def grow(self, column: str, scale: int) -> None:
+        """Allow a column this many decimals at least."""
         if column == "price":
             self.price = max(self.price, scale)
         else:
@@ -112,7 +116,9 @@ def rescale(batch: pl.DataFrame, scales: Scales) -> pl.DataFrame:
         units = batch[f"{name}_units"]
         factors = as_dtype((target / divisors).round(), pl.Int64)
         low, high, most = units.min(), units.max(), factors.max()
-        assert isinstance(low, int) and isinstance(high, int) and isinstance(most, int)
+        assert isinstance(low, int)
+        assert isinstance(high, int)
+        assert isinstance(most, int)
         if max(abs(low), abs(high)) * most >= _INT64:
             msg = (
                 f"column '{name}' mixes values too large and too fine for one file: "

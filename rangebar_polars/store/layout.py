@@ -35,7 +35,7 @@ def default_root() -> Path:
     override = os.environ.get("RANGEBAR_CACHE_DIR")
     if override:
         return Path(override)
-    from platformdirs import user_cache_path
+    from platformdirs import user_cache_path  # noqa: PLC0415 - an extra
 
     return user_cache_path("rangebar_polars", appauthor=False)
 
@@ -81,7 +81,7 @@ class Series:
         return self.data / f"month={day:%Y-%m}" / f"{day.isoformat()}.parquet"
 
     def day_files(self, span: Span | None = None) -> list[tuple[date, Path]]:
-        """Stored days inside ``span``, in order; whole months outside are never listed."""
+        """Return the stored days inside ``span``, in order; months outside are never listed."""
         found: list[tuple[date, Path]] = []
         first, last = (None, None) if span is None else (span.first_day, span.last_day)
         for month in _folders(self.data, "month="):

@@ -41,7 +41,7 @@ _DELTA = (pl.Int32, pl.Int64, pl.UInt32, pl.UInt64, pl.Datetime)
 
 def _parquet() -> Any:
     try:
-        import pyarrow.parquet as pq
+        import pyarrow.parquet as pq  # noqa: PLC0415 - an extra
     except ImportError as error:
         msg = "the trade store needs pyarrow: pip install 'rangebar_polars[store]'"
         raise ImportError(msg) from error
@@ -106,7 +106,7 @@ def read_footer(path: Path) -> Footer:
 
 def release_memory() -> None:
     """Give back what pyarrow's allocator keeps for writes to come."""
-    import pyarrow as pa
+    import pyarrow as pa  # noqa: PLC0415 - an extra
 
     pa.default_memory_pool().release_unused()
 
@@ -148,8 +148,10 @@ class DayWriter:
         lowest, highest = ids.min(), ids.max()
         times = batch["timestamp"].to_physical()
         first, last = times.min(), times.max()
-        assert isinstance(lowest, int) and isinstance(highest, int)
-        assert isinstance(first, int) and isinstance(last, int)
+        assert isinstance(lowest, int)
+        assert isinstance(highest, int)
+        assert isinstance(first, int)
+        assert isinstance(last, int)
         self.first_id = min(self.first_id, lowest) if self.rows else lowest
         self.last_id = max(self.last_id, highest) if self.rows else highest
         known = self._times or (first, last)

@@ -117,7 +117,8 @@ class Staging:
             return
         times = batch["timestamp"].to_physical()
         first, last = times.min(), times.max()
-        assert isinstance(first, int) and isinstance(last, int)
+        assert isinstance(first, int)
+        assert isinstance(last, int)
         if first // DAY_US == last // DAY_US:
             self._stage(day_of(first)).add(batch)
             return

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+import polars as pl
+
 if TYPE_CHECKING:
-    import polars as pl
     from filelock import BaseFileLock
 
 __all__ = ["acquire", "as_dtype", "int_sum"]
@@ -20,8 +21,6 @@ def as_dtype(
 
 def int_sum(values: pl.Series) -> int:
     """Sum integers without wrapping: a day of a meme coin goes beyond Int64."""
-    import polars as pl
-
     return int(as_dtype(values, pl.Int128).sum())
 
 

@@ -110,8 +110,9 @@ def _commit(
 
 
 def _stale_days(place: Series, manifest: dict[str, Origin], origin: Origin | None) -> set[date]:
-    """Days to be replaced, not merged: the file they came from was published anew, and rows
-    that are gone from it must go here too.
+    """Return the days to be replaced, not merged.
+
+    The file they came from was published anew, and rows that are gone from it must go here too.
     """
     known = manifest.get(origin.name) if origin is not None else None
     if known is None or origin is None or known.sha256 == origin.sha256:
