@@ -26,6 +26,9 @@ shape: (1, 3)
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from rangebar_polars import exceptions, namespaces
 from rangebar_polars._internal import __version__
 from rangebar_polars._options import THRESHOLD_PRESETS
@@ -35,6 +38,11 @@ from rangebar_polars.frames import range_bars, with_bar_id
 from rangebar_polars.processor import PushReport, RangeBarProcessor
 from rangebar_polars.resume import ResumeHandle, UpdateReport, resume_bars, update_bars
 
+if TYPE_CHECKING:
+    from rangebar_polars.binance import scan_binance
+    from rangebar_polars.store import TradeStore
+    from rangebar_polars.symbols import get_n_range_bars, get_range_bars
+
 __all__ = [
     "THRESHOLD_PRESETS",
     "CheckpointError",
@@ -43,14 +51,45 @@ __all__ = [
     "RangeBarError",
     "RangeBarProcessor",
     "ResumeHandle",
+    "TradeStore",
     "UpdateReport",
     "__version__",
     "bar_id",
     "bars",
     "exceptions",
+    "get_n_range_bars",
+    "get_range_bars",
     "namespaces",
     "range_bars",
     "resume_bars",
+    "scan_binance",
     "update_bars",
     "with_bar_id",
 ]
+
+# What needs an extra is imported when it is first asked for, so that Polars alone is enough for
+# the rest, and an import takes no longer than it must.
+_EXTRAS = {
+    "TradeStore": ("rangebar_polars.store", "store"),
+    "scan_binance": ("rangebar_polars.binance", "binance"),
+    "get_range_bars": ("rangebar_polars.symbols", "binance"),
+    "get_n_range_bars": ("rangebar_polars.symbols", "binance"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXTRAS:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    module, extra = _EXTRAS[name]
+    try:
+        found = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        msg = f"{name} needs {error.name}: pip install 'rangebar_polars[{extra}]'"
+        raise ModuleNotFoundError(msg, name=error.name) from error
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
