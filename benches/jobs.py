@@ -67,6 +67,8 @@ class Measurement:
     ----------
     seconds
         Wall time of the run alone: without starting Python, importing, and compiling.
+    cpu_seconds
+        Processor time of all threads in that time.
     peak_mb
         The process's largest resident size up to the end of the run, in 10**6 bytes.
     import_mb
@@ -76,6 +78,7 @@ class Measurement:
     """
 
     seconds: float
+    cpu_seconds: float
     peak_mb: float
     import_mb: float
     bars: int

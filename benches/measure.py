@@ -35,6 +35,11 @@ class Series:
         return statistics.median(run.seconds for run in self.runs)
 
     @property
+    def cpu_seconds(self) -> float:
+        """Median processor time."""
+        return statistics.median(run.cpu_seconds for run in self.runs)
+
+    @property
     def spread(self) -> tuple[float, float]:
         """Shortest and longest wall time."""
         times = [run.seconds for run in self.runs]

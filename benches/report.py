@@ -100,8 +100,8 @@ def table(outcome: Outcome) -> str:
     lines = [
         f"### {outcome.workload.title}",
         "",
-        "| | trades | median s | min - max s | million trades/s | ratio | peak MB | bars |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| | trades | median s | min - max s | CPU s | million trades/s | ratio | peak MB | bars |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     base = outcome.series.get(outcome.workload.cases[0].label)
     for case in outcome.workload.cases:
@@ -111,12 +111,13 @@ def table(outcome: Outcome) -> str:
         if series is not None and case.contender == "scan" and case.like_ours:
             base = series
         if series is None:
-            cells = ["-", outcome.skipped.get(case.label, "not run"), "-", "-", "-", "-"]
+            cells = ["-", outcome.skipped.get(case.label, "not run"), "-", "-", "-", "-", "-"]
         else:
             low, high = series.spread
             cells = [
                 f"{series.seconds:.3f}",
                 f"{low:.3f} - {high:.3f}",
+                f"{series.cpu_seconds:.3f}",
                 f"{case.data.rows / series.seconds / 1e6:,.1f}",
                 "-" if base is None else f"{series.seconds / base.seconds:.2f}",
                 f"{series.peak_mb:,.0f}",
@@ -260,6 +261,7 @@ def as_json(outcomes: Sequence[Outcome], runs: int, quick: bool) -> str:
                     "thresholds": list(case.thresholds),
                     "skipped": outcome.skipped.get(case.label),
                     "median_seconds": None if series is None else series.seconds,
+                    "median_cpu_seconds": None if series is None else series.cpu_seconds,
                     "median_peak_mb": None if series is None else series.peak_mb,
                     "runs": [] if series is None else [asdict(run) for run in series.runs],
                 }

@@ -21,14 +21,16 @@ def main(argv: list[str]) -> None:
     job = Job.from_json(argv[1])
     contender = load(job)
     import_mb = peak_memory_mb()
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     contender.run()
     seconds = time.perf_counter() - started
+    cpu_seconds = time.process_time() - cpu_started
     peak_mb = peak_memory_mb()
     bars = contender.bars()
     if job.out is not None and bars is not None:
         bars.write_parquet(job.out)
-    print(Measurement(seconds, peak_mb, import_mb, 0 if bars is None else bars.height).to_json())
+    count = 0 if bars is None else bars.height
+    print(Measurement(seconds, cpu_seconds, peak_mb, import_mb, count).to_json())
 
 
 if __name__ == "__main__":
