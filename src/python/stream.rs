@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use polars::prelude::{NamedFromOwned as _, PlSmallStr, Series};
+use polars::prelude::{DataFrame, IntoSeries as _, NamedFromOwned as _, PlSmallStr, Series};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -23,6 +23,8 @@ pub struct BarStream {
     state: Mutex<Grouped>,
     names: Vec<PlSmallStr>,
     by: Vec<PlSmallStr>,
+    /// `names` and then `by`.
+    all: Vec<PlSmallStr>,
 }
 
 impl BarStream {
@@ -34,9 +36,16 @@ impl BarStream {
     }
 
     fn columns(&self, frame: &Bound<'_, PyAny>) -> PyResult<(Vec<Series>, Vec<Series>)> {
+        if let Some(mut columns) = pick_small(frame, &self.all)? {
+            let by = columns.split_off(self.names.len());
+            return Ok((columns, by));
+        }
         Ok((pick(frame, &self.names)?, pick(frame, &self.by)?))
     }
 }
+
+/// A frame of fewer rows comes over in one piece: for so few, calls cost more than data.
+const SMALL: usize = 4096;
 
 /// The columns that are read, and no others: a frame may have many more.
 fn pick(frame: &Bound<'_, PyAny>, names: &[PlSmallStr]) -> PyResult<Vec<Series>> {
@@ -45,6 +54,26 @@ fn pick(frame: &Bound<'_, PyAny>, names: &[PlSmallStr]) -> PyResult<Vec<Series>>
         Ok(frame.call_method1(get_column, (name.as_str(),))?.extract::<PySeries>()?.0)
     };
     names.iter().map(series).collect()
+}
+
+/// All columns of a small frame that has hardly any others, by one call.
+fn pick_small(frame: &Bound<'_, PyAny>, names: &[PlSmallStr]) -> PyResult<Option<Vec<Series>>> {
+    let py = frame.py();
+    let (height, width): (usize, usize) = frame.getattr(intern!(py, "shape"))?.extract()?;
+    if height >= SMALL || width > names.len() * 2 {
+        return Ok(None);
+    }
+    let whole = frame.call_method0(intern!(py, "to_struct"))?.extract::<PySeries>()?.0;
+    let Ok(fields) = whole.struct_() else { return Ok(None) };
+    // A missing column is for the other way to name.
+    Ok(names.iter().map(|name| fields.field_by_name(name).ok()).collect())
+}
+
+/// A frame in Python: as one struct, for a call for each column costs more than all the rest.
+fn to_python_frame(py: Python<'_>, frame: DataFrame) -> PyResult<Bound<'_, PyAny>> {
+    let whole = frame.into_struct(PlSmallStr::EMPTY).into_series();
+    let whole = PySeries(whole).into_pyobject(py)?;
+    whole.getattr(intern!(py, "struct"))?.call_method0(intern!(py, "unnest"))
 }
 
 /// The value for a column that the trades have; nothing for one that they have not.
@@ -102,21 +131,28 @@ impl BarStream {
             Ok(Grouped::new(settings, layout, keys, keep, wanted.as_deref()))
         };
         let state: Grouped = make().map_err(to_python)?;
-        let names = names.into_iter().map(PlSmallStr::from).collect();
-        let by = by.unwrap_or_default().into_iter().map(PlSmallStr::from).collect();
-        Ok(Self { state: Mutex::new(state), names, by })
+        let small = |names: Vec<String>| names.into_iter().map(PlSmallStr::from).collect();
+        let (names, by): (Vec<PlSmallStr>, Vec<PlSmallStr>) =
+            (small(names), small(by.unwrap_or_default()));
+        let all = [names.as_slice(), by.as_slice()].concat();
+        Ok(Self { state: Mutex::new(state), names, by, all })
     }
 
     /// The bars that a batch closes; None if it closes none, as a frame takes time to make.
-    fn push(&self, py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<Option<PyDataFrame>> {
+    fn push<'py>(
+        &self,
+        py: Python<'py>,
+        frame: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (columns, by) = self.columns(frame)?;
         py.detach(|| {
             let mut state = self.lock()?;
             let bars = state.push(&columns, &by)?;
             if bars.is_empty() { Ok(None) } else { state.frame(&bars).map(Some) }
         })
-        .map(|frame| frame.map(PyDataFrame))
-        .map_err(to_python)
+        .map_err(to_python)?
+        .map(|frame| to_python_frame(py, frame))
+        .transpose()
     }
 
     /// The bar id of every trade of a batch.
@@ -226,8 +262,9 @@ impl BarStream {
 
     /// The bars that one trade closes, if any.
     #[allow(clippy::too_many_arguments, reason = "one for each column a trade can have")]
-    fn push_trade(
+    fn push_trade<'py>(
         &self,
+        py: Python<'py>,
         key: u32,
         timestamp: Option<i64>,
         price: f64,
@@ -236,7 +273,7 @@ impl BarStream {
         agg_trade_id: Option<i64>,
         first_trade_id: Option<i64>,
         last_trade_id: Option<i64>,
-    ) -> PyResult<Option<PyDataFrame>> {
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut state = self.lock().map_err(to_python)?;
         let layout = state.layout();
         let time = given(layout, Field::Timestamp, timestamp)?;
@@ -262,7 +299,8 @@ impl BarStream {
         if bars.is_empty() {
             return Ok(None);
         }
-        state.frame(&bars).map(|frame| Some(PyDataFrame(frame))).map_err(to_python)
+        let frame = state.frame(&bars).map_err(to_python)?;
+        to_python_frame(py, frame).map(Some)
     }
 
     /// A frame of no bars, for its schema.
