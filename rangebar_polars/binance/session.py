@@ -29,7 +29,7 @@ from rangebar_polars.store.typed import acquire
 from rangebar_polars.store.writing import write_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
     from types import TracebackType
 
     import httpx
@@ -88,6 +88,9 @@ class Session:
         self._exits = ExitStack()
         self._progress = Progress()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="rangebar-fetch")
+        # Files are taken in on one thread, not on whichever asks: the C library keeps freed
+        # memory for each thread, and Polars asks from another one each time.
+        self._storing = ThreadPoolExecutor(1, thread_name_prefix="rangebar-store")
         self._coming: dict[Step, Future[_Download | None]] = {}
         self._http: Http | None = None
 
@@ -108,6 +111,7 @@ class Session:
             future.add_done_callback(_let_go)
         # No wait for a transfer: it sees `stop` at its next chunk, or its client closed.
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._storing.shutdown(wait=False)
         self._exits.close()
 
     def batches(
@@ -186,7 +190,7 @@ class Session:
             return
         del self._coming[step]
         try:
-            self._take_in(download, step.file)
+            self._storing.submit(self._take_in, download, step.file).result()
         finally:
             download.lock.release()
         self.report.fetched.append(step.file.name)
@@ -195,12 +199,18 @@ class Session:
         origin = Origin(file.name, download.sha256, file.first_day, file.last_day)
         try:
             with open_csv(download.path, file.name) as csv:
-                trades = decode_csv(csv_blocks(csv, file.name), file)
+                trades = decode_csv(self._while_wanted(csv_blocks(csv, file.name)), file)
                 write_batches(self._place, trades, origin)
         except ArchiveError:
             download.path.unlink(missing_ok=True)
             raise
         download.path.unlink(missing_ok=True)
+
+    def _while_wanted(self, blocks: Iterable[bytes]) -> Generator[bytes]:
+        for block in blocks:
+            if self._stop.is_set():  # the program ends: half a file is not worth waiting for
+                raise Stopped
+            yield block
 
     # Below this line: what runs on other threads.
 

@@ -19,6 +19,7 @@ __all__ = ["csv_blocks", "open_csv"]
 BLOCK = 2 << 20
 """Bytes of a block: large enough for the parser's pace, small enough to hold several."""
 
+_PIECE = 64 << 10
 _MAX_RATIO = 100  # trades as text compress 4 to 12 times, a bomb a thousand times
 _MAX_LINE = 64 << 10
 _ENCRYPTED = 0x1
@@ -60,21 +61,22 @@ def open_csv(path: Path, name: str) -> Generator[BufferedIOBase]:
 def csv_blocks(csv: BufferedIOBase, name: str, size: int = BLOCK) -> Iterator[bytes]:
     """Yield the file in blocks of about ``size`` bytes that end with a line."""
     buffer = bytearray(size)
-    have = 0
-    while True:
+    have, more = 0, True
+    while more:
         if have == len(buffer):  # not one whole line in it
             if have > _MAX_LINE:
                 raise ArchiveError(name, f"a line of more than {_MAX_LINE} bytes")
             buffer.extend(bytes(size))
-        with memoryview(buffer) as view:
-            count = csv.readinto(view[have:])
-        have += count
-        end = buffer.rfind(b"\n", 0, have) + 1 if count else have
+        # In small pieces: what a zip gives is copied, and large copies would leave the C heap in
+        # fragments that add up over a year of files.
+        while more and have < len(buffer):
+            with memoryview(buffer) as view:
+                count = csv.readinto(view[have : have + _PIECE])
+            have, more = have + count, count > 0
+        end = buffer.rfind(b"\n", 0, have) + 1 if more else have
         if end:
             with memoryview(buffer) as view:
                 block = bytes(view[:end])
             yield block
             buffer[: have - end] = buffer[end:have]
             have -= end
-        if not count:
-            return
