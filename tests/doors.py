@@ -14,9 +14,27 @@ from polars._typing import EngineType
 
 import rangebar_polars as rb
 
-__all__ = ["DOORS", "ENGINES", "FRAME_DOORS", "ID_DOORS", "Door", "bars_expression"]
+__all__ = [
+    "DOORS",
+    "ENGINES",
+    "FRAME_DOORS",
+    "ID_DOORS",
+    "KEEPS_ERROR_TYPES",
+    "Door",
+    "bars_expression",
+    "keeps_type",
+]
 
 Door = Callable[..., pl.DataFrame]
+
+KEEPS_ERROR_TYPES = int(pl.__version__.split(".")[0]) >= 2
+"""Before 2.0, Polars makes a ComputeError of the same words of whatever a lazy source raises."""
+
+
+def keeps_type(door: str) -> bool:
+    """Whether errors come out of the door of this name as they were raised."""
+    return door == "DataFrame" or (door.startswith("LazyFrame") and KEEPS_ERROR_TYPES)
+
 
 ENGINES: tuple[EngineType, ...] = ("in-memory", "streaming")
 

@@ -13,7 +13,7 @@ import pytest
 from polars.exceptions import ColumnNotFoundError, ComputeError, DuplicateError
 
 import rangebar_polars as rb
-from tests.doors import DOORS, FRAME_DOORS, ID_DOORS
+from tests.doors import DOORS, FRAME_DOORS, ID_DOORS, keeps_type
 from tests.sources import batched
 
 NAN, INF = float("nan"), float("inf")
@@ -95,16 +95,16 @@ def test_a_bad_trade_is_named(bad: BadTrade) -> None:
             door(bad.frame, 250)
         assert f"column '{bad.column}', row {bad.row}: " in str(raised.value), label
         said[label] = str(raised.value)
-        if not label.startswith("expression"):
+        if keeps_type(label):
             assert isinstance(raised.value, rb.InvalidTradeError), label
             assert raised.value.column == bad.column
             assert raised.value.row == bad.row
     message = said["DataFrame"]
     for label, text in said.items():
-        if label.startswith("expression"):
-            assert message in text, label  # Polars may put its own words around a plugin's
-        else:
+        if keeps_type(label):
             assert message == text, label
+        else:
+            assert message in text, label  # Polars may put its own words around a plugin's
 
 
 @pytest.mark.parametrize("bad", BAD_TRADES.values(), ids=BAD_TRADES)
@@ -116,7 +116,7 @@ def test_a_bad_trade_is_named_by_bar_ids_too(bad: BadTrade) -> None:
         bad.frame.select(rb.bar_id(threshold_decimal_bps=250))
     assert place in str(raised.value)
     for door in ID_DOORS.values():
-        with pytest.raises(rb.InvalidTradeError, match=bad.says) as raised:
+        with pytest.raises(ComputeError, match=bad.says) as raised:
             door(bad.frame, 250)
         assert place in str(raised.value)
 
@@ -134,7 +134,7 @@ def test_a_column_goes_by_the_users_name() -> None:
     for label, door in DOORS.items():
         with pytest.raises(ComputeError, match="column 'last px', row 3: ") as raised:
             door(frame, 250, price="last px")
-        if not label.startswith("expression"):
+        if keeps_type(label):
             assert isinstance(raised.value, rb.InvalidTradeError)
             assert raised.value.column == "last px"
 
@@ -144,9 +144,8 @@ def test_rows_count_from_the_start_of_the_stream() -> None:
     row = pl.int_range(many.height, eager=True)
     bad = many.with_columns(price=pl.when(row == 571).then(-3.0).otherwise("price"))
     for lengths in ([600], [1] * 600, [571, 29], [570, 1, 29], [0, 599, 1]):
-        with pytest.raises(rb.InvalidTradeError, match="row 571: ") as raised:
+        with pytest.raises(ComputeError, match="column 'price', row 571: "):
             rb.range_bars(batched(bad, lengths), 250).collect(engine="streaming")
-        assert raised.value.row == 571
 
 
 def test_rows_count_over_all_keys() -> None:
@@ -156,9 +155,8 @@ def test_rows_count_over_all_keys() -> None:
         price=pl.when(pl.int_range(12) == 9).then(NAN).otherwise("price"),
     )
     for door in FRAME_DOORS.values():
-        with pytest.raises(rb.InvalidTradeError) as raised:
+        with pytest.raises(ComputeError, match="column 'price', row 9: "):
             door(frame, 250, by="symbol")
-        assert (raised.value.column, raised.value.row) == ("price", 9)
 
 
 def test_time_may_go_backwards_between_keys_only() -> None:
@@ -166,9 +164,8 @@ def test_time_may_go_backwards_between_keys_only() -> None:
     assert rb.range_bars(frame, 100_000, by="symbol", incomplete="keep").height == 2
     within = frame.with_columns(symbol=pl.Series(["a", "b", "a", "a", "b", "b"]))
     for door in FRAME_DOORS.values():
-        with pytest.raises(rb.InvalidTradeError) as raised:
+        with pytest.raises(ComputeError, match="column 'timestamp', row 3: "):
             door(within, 250, by="symbol")
-        assert (raised.value.column, raised.value.row) == ("timestamp", 3)
 
 
 def test_time_is_checked_across_bars() -> None:
@@ -187,7 +184,7 @@ def test_sums_beyond_the_grid() -> None:
     for label, door in DOORS.items():
         with pytest.raises(ComputeError, match=r"column '\w+', row \d+: ") as raised:
             door(many, 250, incomplete="keep")
-        if not label.startswith("expression"):
+        if keeps_type(label):
             assert isinstance(raised.value, rb.InvalidTradeError)
             assert raised.value.column == "quantity"
 
@@ -331,6 +328,6 @@ def test_after_an_error_the_next_query_is_fine() -> None:
     bad = rb.range_bars(with_value("price", 3, NAN).lazy(), 250)
     fine = rb.range_bars(good().lazy(), 250)
     for _ in range(3):
-        with pytest.raises(rb.InvalidTradeError):
+        with pytest.raises(ComputeError, match="row 3: "):
             bad.collect()
         assert fine.collect().height == 3
