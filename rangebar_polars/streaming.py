@@ -16,7 +16,23 @@ from rangebar_polars import _internal
 from rangebar_polars._options import Settings
 from rangebar_polars._prefetch import bounded_prefetch
 
-__all__ = ["BarIdSource", "BarSource", "answer", "register", "stream"]
+__all__ = ["BarIdSource", "BarSource", "Stop", "answer", "register", "stream"]
+
+
+_POLL_SECONDS = 0.2
+
+
+class Stop(threading.Event):
+    """
+    An event that also counts as set once the program ends.
+
+    Polars drops a generator that it needs no further some time later, perhaps never before the
+    interpreter goes; threads that wait for a consumer must not wait beyond that.
+    """
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+        return super().is_set() or not threading.main_thread().is_alive()
 
 
 class _Handoff:
@@ -30,18 +46,15 @@ class _Handoff:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._things: list[Any] = []
-        self._stopped = False
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether nobody takes any more."""
-        return self._stopped
+        self.stop = Stop()
 
     def put(self, thing: Any) -> None:
         """Hand over `thing`, when there is room; drop it if nobody takes any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or not self._things)
-            if not self._stopped:
+            while self._things and not self.stop.is_set():
+                # Not for ever, as nobody wakes a waiter when the program ends.
+                self._changed.wait(_POLL_SECONDS)
+            if not self.stop.is_set():
                 self._things.append(thing)
                 self._changed.notify_all()
 
@@ -52,10 +65,10 @@ class _Handoff:
             self._changed.notify_all()
             return thing
 
-    def stop(self) -> None:
+    def close(self) -> None:
+        """Take no more."""
+        self.stop.set()
         with self._changed:
-            self._stopped = True
-            self._things.clear()
             self._changed.notify_all()
 
 
@@ -95,7 +108,7 @@ def stream(
         if made is not None and made.height > 0:
             handoff.put(made)
         # True tells the engine to stop early.
-        return handoff.is_stopped
+        return handoff.stop.is_set()
 
     def run() -> None:
         error: BaseException | None = None
@@ -106,20 +119,21 @@ def stream(
             error = raised
         handoff.put(_End(error))
 
-    thread = threading.Thread(target=run, name="rangebar-plan", daemon=True)
-    thread.start()
+    # Not a daemon: killed inside Polars at exit, a daemon takes the whole process down.
+    threading.Thread(target=run, name="rangebar-plan", daemon=False).start()
     try:
         while not isinstance(thing := handoff.take(), _End):
             yield thing
         if thing.error is not None:
             raise thing.error
     finally:
+        # No join: whoever leaves early, often a thread of Polars itself, need not wait.
         try:
-            handoff.stop()
+            handoff.close()
         except KeyboardInterrupt:
             # Polars closes this generator when Ctrl-C ends a query, and Python may raise the
             # very same Ctrl-C right here; the plan must be stopped all the same.
-            handoff.stop()
+            handoff.close()
             raise
 
 

@@ -1,7 +1,15 @@
 //! The core against an obvious oracle, at every cut of the input.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a test may fail loudly, and its numbers are small"
+)]
 
 use proptest::prelude::*;
-use rangebar_polars::core::bar::Bar;
+use rangebar_polars::core::bar::{Bar, Ids, Sums};
 use rangebar_polars::core::block::Rows;
 use rangebar_polars::core::error::{Problem, TradeError};
 use rangebar_polars::core::machine::{Machine, Settings, Sink, Workspace};
@@ -41,12 +49,9 @@ fn oracle(trades: &[Trade], threshold: i64, gate: bool) -> (Vec<Bar>, Option<Bar
                 close: 0,
                 close_time: 0,
                 trade_count: 0,
-                sums: Default::default(),
-                first: rangebar_polars::core::bar::Ids {
-                    agg_trade: row as i64,
-                    trade: trade.first,
-                },
-                last: Default::default(),
+                sums: Sums::default(),
+                first: Ids { agg_trade: row as i64, trade: trade.first },
+                last: Ids::default(),
             }
         });
         ids.push(bars.len() as u64);
@@ -63,7 +68,7 @@ fn oracle(trades: &[Trade], threshold: i64, gate: bool) -> (Vec<Bar>, Option<Bar
             bar.sums.buy_turnover += quantity * i128::from(price);
         }
         bar.sums.individual_count += (trade.last - trade.first + 1) as u64;
-        bar.last = rangebar_polars::core::bar::Ids { agg_trade: row as i64, trade: trade.last };
+        bar.last = Ids { agg_trade: row as i64, trade: trade.last };
         let outside = price >= bar.upper || price <= bar.lower;
         if outside && !(gate && trade.time == bar.open_time) {
             bars.push(*bar);
@@ -189,6 +194,17 @@ fn trades(most: usize) -> impl Strategy<Value = Vec<Trade>> {
 
 const THRESHOLDS: [i64; 4] = [1, 100, 2_500, 20_000];
 
+/// Bars of rows that are not neighbours.
+struct Rowless(Vec<Vec<Bar>>);
+impl Sink for Rowless {
+    fn joined(&mut self, _: Rows<'_>, _: usize, _: usize, _: u64) -> Result<(), Problem> {
+        Ok(())
+    }
+    fn ended(&mut self, bar: &Bar, _: u64, threshold: usize, _: bool) {
+        self.0[threshold].push(*bar);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -246,11 +262,6 @@ proptest! {
         let alone: Vec<Trade> = picked.iter().map(|&row| trades[row as usize].clone()).collect();
         let columns = Columns::new(&trades);
         let mut machine = Machine::new(&settings);
-        struct Rowless(Vec<Vec<Bar>>);
-        impl Sink for Rowless {
-            fn joined(&mut self, _: Rows<'_>, _: usize, _: usize, _: u64) -> Result<(), Problem> { Ok(()) }
-            fn ended(&mut self, bar: &Bar, _: u64, threshold: usize, _: bool) { self.0[threshold].push(*bar); }
-        }
         let mut sink = Rowless(vec![Vec::new(); THRESHOLDS.len()]);
         let batch = columns.slice(0, trades.len());
         machine.push(&batch, Rows::Picked(&picked), picked.len(), &settings, &mut Workspace::default(), &mut sink).unwrap();
@@ -276,9 +287,8 @@ proptest! {
             5 => { trade.quantity = f64::INFINITY; "must be finite" }
             _ => { trade.last = trade.first - 1; "must not be below first_trade_id" }
         };
-        let error = match run(&trades, &[], &settings(&[250], true)) {
-            Err(error) => error,
-            Ok(_) => return Err(TestCaseError::fail("accepted")),
+        let Err(error) = run(&trades, &[], &settings(&[250], true)) else {
+            return Err(TestCaseError::fail("accepted"));
         };
         prop_assert_eq!(error.row, row as u64);
         prop_assert!(error.to_string().contains(want), "{}", error);

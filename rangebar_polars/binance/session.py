@@ -21,12 +21,12 @@ from rangebar_polars.binance.report import FetchReport, Progress, TqdmProgress
 from rangebar_polars.binance.rest import fetch_recent
 from rangebar_polars.binance.unzip import csv_blocks, open_csv
 from rangebar_polars.store import Origin, TradeStore
-from rangebar_polars.store.batches import Stop
 from rangebar_polars.store.layout import Series, series
 from rangebar_polars.store.reading import read_part
 from rangebar_polars.store.span import Span
 from rangebar_polars.store.typed import acquire
 from rangebar_polars.store.writing import write_batches
+from rangebar_polars.streaming import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable

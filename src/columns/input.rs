@@ -152,8 +152,9 @@ impl Batch {
         Ok(Self { columns, len, null, ends })
     }
 
+    /// Number of rows.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn height(&self) -> usize {
         self.len
     }
 
@@ -189,7 +190,7 @@ impl Batch {
                 let slices: Vec<Column> = self
                     .columns
                     .iter()
-                    .map(|(r, s, scale)| (*r, s.slice(start as i64, len), *scale))
+                    .map(|(r, s, scale)| (*r, slice(s, start, len), *scale))
                     .collect();
                 f(start, &trades(&slices, len, offset + start as u64)?)?;
             }
@@ -197,6 +198,11 @@ impl Batch {
         }
         Ok(())
     }
+}
+
+fn slice(series: &Series, start: usize, len: usize) -> Series {
+    // Rows of a frame in memory are counted in far fewer bits.
+    series.slice(i64::try_from(start).unwrap_or(i64::MAX), len)
 }
 
 fn first_null(series: &Series) -> Option<usize> {

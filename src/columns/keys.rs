@@ -32,7 +32,7 @@ impl Keys {
     }
 
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.numbers.len()
     }
 
@@ -60,18 +60,18 @@ impl Keys {
             // Trades of one key often stand together; comparing is cheaper than hashing.
             let mut last: Option<(&[u8], u32)> = None;
             for bytes in chunk.values_iter() {
-                let number = match last {
-                    Some((same, number)) if same == bytes => number,
-                    _ => match self.numbers.get(bytes) {
-                        Some(&number) => number,
-                        None => {
-                            let number = u32::try_from(self.numbers.len())
-                                .map_err(|_| Error::Input("more than 2^32 keys".to_owned()))?;
-                            self.numbers.insert(bytes.into(), number);
-                            new_rows.push(row);
-                            number
-                        }
-                    },
+                let known = match last {
+                    Some((same, number)) if same == bytes => Some(number),
+                    _ => self.numbers.get(bytes).copied(),
+                };
+                let number = if let Some(number) = known {
+                    number
+                } else {
+                    let number = u32::try_from(self.numbers.len())
+                        .map_err(|_| Error::Input("more than 2^32 keys".to_owned()))?;
+                    self.numbers.insert(bytes.into(), number);
+                    new_rows.push(row);
+                    number
                 };
                 last = Some((bytes, number));
                 numbers.push(number);
@@ -106,8 +106,7 @@ impl Keys {
     /// # Errors
     /// If a number is none of a key.
     pub fn columns(&self, numbers: Vec<u32>) -> Result<Vec<Column>, Error> {
-        let index =
-            IdxCa::from_vec(PlSmallStr::EMPTY, numbers.into_iter().map(IdxSize::from).collect());
+        let index = IdxCa::from_vec(PlSmallStr::EMPTY, numbers);
         Ok(self.rows.take(&index)?.into_columns())
     }
 }

@@ -223,7 +223,7 @@ impl Values {
             }
             (Self::Float(v), Source::Float(f)) => v.extend(bars.iter().map(|e| f(&e.bar))),
             (Self::MaybeFloat(v), Source::MaybeFloat(f)) => {
-                v.extend(bars.iter().map(|e| f(&e.bar)))
+                v.extend(bars.iter().map(|e| f(&e.bar)));
             }
             (Self::Count(v), Source::Count(f)) => v.extend(bars.iter().map(|e| f(&e.bar))),
             (Self::Flag(v), Source::Complete) => v.extend(bars.iter().map(|e| e.complete)),

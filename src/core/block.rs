@@ -244,7 +244,7 @@ impl Block {
                     .fold(0, |word, (j, &row)| word | u32::from(sells.get(row as usize)) << j),
             };
             // The buyer was the maker, so the taker sold; every other trade is a buy.
-            self.buys[c] = !word & u32::MAX.checked_shr((CHUNK - len) as u32).unwrap_or(0);
+            self.buys[c] = !word & (u32::MAX >> (CHUNK - len));
         }
     }
 
@@ -468,10 +468,7 @@ fn convert_price_chunk(
     }
     let mut nan = false;
     for &x in source {
-        #[allow(clippy::eq_op, reason = "only a NaN differs from itself")]
-        {
-            nan |= x != x;
-        }
+        nan |= x.is_nan();
     }
     let (mut bottom, mut top) = (f64::INFINITY, 0.0_f64);
     for j in 0..LANES {

@@ -273,8 +273,8 @@ mod tests {
     use crate::core::reset::Boundaries;
     use crate::core::threshold::Threshold;
 
-    fn settings(count: usize) -> Settings {
-        let thresholds = (1..=count as i64).filter_map(|t| Threshold::new(t * 250).ok()).collect();
+    fn settings(count: i64) -> Settings {
+        let thresholds = (1..=count).filter_map(|t| Threshold::new(t * 250).ok()).collect();
         Settings { thresholds, same_timestamp_close: false, boundaries: Boundaries::default() }
     }
 

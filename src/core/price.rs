@@ -15,7 +15,7 @@ pub const MIN_PRICE: f64 = 1e-8;
 
 /// Below this many units a conversion can use the float adder: every integer up to here has
 /// the same exponent once `ROUNDER` is added to it.
-pub const NARROW: f64 = (1_i64 << 51) as f64;
+pub const NARROW: f64 = 2_251_799_813_685_248.0;
 /// Adding 1.5 * 2^52 to |x| < 2^51 leaves round-half-even(x) in the low bits of the sum.
 pub const ROUNDER: f64 = 6_755_399_441_055_744.0;
 
@@ -113,6 +113,7 @@ pub fn vwap(turnover: i128, volume: i128) -> Option<f64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_precision_loss, clippy::float_cmp, reason = "exact, or what is tested")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -156,7 +157,7 @@ mod tests {
         fn vwap_is_within_one_ulp_of_one_price(price in 1_i64..i64::MAX / 2, quantity in 1_i128..1 << 62) {
             let got = vwap(i128::from(price) * quantity, quantity).unwrap_or(f64::NAN);
             let want = price_to_f64(price);
-            prop_assert!((got.to_bits() as i64 - want.to_bits() as i64).abs() <= 1, "{} {}", got, want);
+            prop_assert!(got.to_bits().abs_diff(want.to_bits()) <= 1, "{} {}", got, want);
         }
     }
 }

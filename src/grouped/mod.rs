@@ -148,7 +148,7 @@ impl Grouped {
         let count = match &mut self.keys {
             Some(known) => {
                 known.number(keys)?;
-                known.len()
+                known.count()
             }
             None => 1,
         };
@@ -187,7 +187,7 @@ impl Grouped {
         let keep = self.keep_incomplete;
         let mut bars = Vec::new();
         let several = self.keys.is_some() || self.settings.thresholds.len() > 1;
-        self.feed(columns, by, |key| Bars::new(key, keep), |_, done| bars.extend(done.bars))?;
+        self.feed(columns, by, |key| Bars::new(key, keep), |_, done| bars.extend(done.ended))?;
         if several {
             bars.sort_unstable_by_key(Ended::order);
         }
@@ -247,13 +247,13 @@ impl Grouped {
         mut take: impl FnMut(usize, C),
     ) -> Result<(), Error> {
         let batch = Batch::new(&self.layout, columns)?;
-        let keys_before = self.keys.as_ref().map_or(0, Keys::len);
+        let keys_before = self.keys.as_ref().map_or(0, Keys::count);
         let numbers = match &mut self.keys {
             Some(keys) => Some(keys.number(by)?),
             None => None,
         };
         if let Some(keys) = &self.keys {
-            self.machines.resize_with(keys.len(), || Machine::new(&self.settings));
+            self.machines.resize_with(keys.count(), || Machine::new(&self.settings));
         }
         self.report = Report::default();
         let mut undo = Vec::new();
@@ -283,7 +283,7 @@ impl Grouped {
             }
             return Err(error);
         }
-        self.rows_seen += batch.len() as u64;
+        self.rows_seen += batch.height() as u64;
         Ok(())
     }
 

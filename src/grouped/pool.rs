@@ -31,14 +31,18 @@ pub fn for_each<J: Send>(jobs: &mut [J], work: &(impl Fn(&mut J, &mut Workspace)
     match &*POOL {
         None => {
             let mut workspace = Workspace::default();
-            jobs.iter_mut().for_each(|job| work(job, &mut workspace));
+            for job in jobs {
+                work(job, &mut workspace);
+            }
         }
         Some(pool) => pool.install(|| {
             // Few, so that a workspace is made a few times only, but enough to even out.
             let size = jobs.len().div_ceil(pool.current_num_threads() * 4);
             jobs.par_chunks_mut(size).for_each(|jobs| {
                 let mut workspace = Workspace::default();
-                jobs.iter_mut().for_each(|job| work(job, &mut workspace));
+                for job in jobs {
+                    work(job, &mut workspace);
+                }
             });
         }),
     }

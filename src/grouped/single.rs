@@ -18,10 +18,10 @@ impl Grouped {
     /// If the columns cannot be encoded.
     pub fn key_number(&mut self, by: &[Series]) -> Result<(u32, bool), Error> {
         let Some(keys) = &mut self.keys else { return Ok((0, false)) };
-        let before = keys.len();
+        let before = keys.count();
         let number = keys.number(by)?.first().copied().unwrap_or(0);
-        let new = keys.len() > before;
-        self.machines.resize_with(keys.len(), || Machine::new(&self.settings));
+        let new = keys.count() > before;
+        self.machines.resize_with(keys.count(), || Machine::new(&self.settings));
         Ok((number, new))
     }
 
@@ -36,7 +36,7 @@ impl Grouped {
     /// Number of keys seen.
     #[must_use]
     pub fn key_count(&self) -> usize {
-        self.keys.as_ref().map_or(1, Keys::len)
+        self.keys.as_ref().map_or(1, Keys::count)
     }
 
     /// The bars that the only trade of `trades` closes.
@@ -61,7 +61,7 @@ impl Grouped {
             }
         }
         self.rows_seen += 1;
-        sink.bars.sort_unstable_by_key(Ended::order);
-        Ok(sink.bars)
+        sink.ended.sort_unstable_by_key(Ended::order);
+        Ok(sink.ended)
     }
 }

@@ -12,14 +12,14 @@ impl<T: Sink + Send> Collect for T {}
 
 /// Bars that ended.
 pub struct Bars {
-    pub bars: Vec<Ended>,
+    pub ended: Vec<Ended>,
     key: u32,
     keep_incomplete: bool,
 }
 
 impl Bars {
     pub fn new(key: u32, keep_incomplete: bool) -> Self {
-        Self { bars: Vec::new(), key, keep_incomplete }
+        Self { ended: Vec::new(), key, keep_incomplete }
     }
 }
 
@@ -33,7 +33,7 @@ impl Sink for Bars {
     #[allow(clippy::cast_possible_truncation, reason = "an index among at most 100 000 thresholds")]
     fn ended(&mut self, bar: &Bar, row: u64, threshold: usize, complete: bool) {
         if complete || self.keep_incomplete {
-            self.bars.push(Ended {
+            self.ended.push(Ended {
                 bar: *bar,
                 row,
                 key: self.key,

@@ -1,4 +1,4 @@
-//! Arrow streams of other libraries, batch by batch, through the PyCapsule interface.
+//! Arrow streams of other libraries, batch by batch, through the `PyCapsule` interface.
 
 use polars::prelude::{DataFrame, PolarsResult, Series, StructChunked, polars_err};
 use polars_arrow::ffi::{ArrowArrayStream, ArrowArrayStreamReader};

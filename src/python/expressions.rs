@@ -1,4 +1,5 @@
 //! The expression plugins. Polars hands each a whole column, or a whole group of one.
+#![allow(clippy::needless_pass_by_value, reason = "the macro hands the options over by value")]
 
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;

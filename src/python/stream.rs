@@ -105,13 +105,16 @@ impl BarStream {
     /// `sample` has the columns and dtypes of the trades to come; `names` are the columns that
     /// play the parts of `options["roles"]`.
     #[new]
+    #[allow(clippy::needless_pass_by_value, reason = "pyo3 hands lists over by value")]
     fn new(
-        sample: PyDataFrame,
+        sample: &Bound<'_, PyAny>,
         names: Vec<String>,
         by: Option<Vec<String>>,
-        options: Options,
+        options: &Bound<'_, PyAny>,
         wanted: Option<Vec<String>>,
     ) -> PyResult<Self> {
+        let sample: PyDataFrame = sample.extract()?;
+        let options: Options = options.extract()?;
         let make = || {
             let fields = |names: &[String]| {
                 names
@@ -311,8 +314,7 @@ impl BarStream {
 
     /// The parts of the input that the wanted columns are made of.
     fn needs(&self) -> PyResult<Vec<&'static str>> {
-        let needs =
-            || Ok(self.lock()?.output().needs().into_iter().map(|role| role.name()).collect());
+        let needs = || Ok(self.lock()?.output().needs().into_iter().map(Field::name).collect());
         needs().map_err(to_python)
     }
 }
