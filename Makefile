@@ -51,6 +51,8 @@ format: $(VENV)/.test ## Put the sources into their form
 
 bench: $(VENV)/.bench ## Measure against a bare scan, a numba loop and the incumbent; BENCH='--quick' for a short one
 	$(BIN)/python -m benches.run $(BENCH)
+	$(BIN)/python -m benches.calls
+	$(BIN)/python -m benches.store_bench
 
 bench-billion: $(VENV)/.bench ## A billion trades in one run
 	$(BIN)/python -m benches.billion
