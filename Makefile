@@ -21,6 +21,10 @@ $(VENV)/.built: $(VENV)/.tools $(SOURCES)
 	. $(BIN)/activate && maturin develop --release --quiet
 	touch $@
 
+$(VENV)/.demo: $(VENV)/.built
+	$(BIN)/python -m pip install --quiet --group demo
+	touch $@
+
 $(VENV)/.test: $(VENV)/.built
 	$(BIN)/python -m pip install --quiet --group test --group lint
 	touch $@
@@ -29,7 +33,7 @@ $(VENV)/.bench: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --group bench
 	touch $@
 
-demo: $(VENV)/.built ## Bars from Parquet, lazily: on made-up trades, or TRADES='path/*.parquet'
+demo: $(VENV)/.demo ## Bars from Parquet, lazily: on made-up trades, or TRADES='path/*.parquet'
 	$(BIN)/python examples/demo.py
 
 test: lint $(VENV)/.test ## Everything: lints, types, the core's tests, the package's tests
