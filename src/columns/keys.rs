@@ -12,6 +12,8 @@ pub struct Keys {
     dtypes: Vec<DataType>,
     /// The row encoding of a key to its number.
     numbers: PlHashMap<Box<[u8]>, u32>,
+    /// The same for short texts, by their view: what a symbol mostly is, and needs no encoding.
+    short: PlHashMap<u128, u32>,
     /// The keys themselves, one row each.
     rows: DataFrame,
 }
@@ -27,6 +29,7 @@ impl Keys {
             names,
             dtypes,
             numbers: PlHashMap::default(),
+            short: PlHashMap::default(),
             rows: DataFrame::empty_with_schema(&schema),
         }
     }
@@ -51,6 +54,49 @@ impl Keys {
     /// # Errors
     /// If the columns cannot be encoded.
     pub fn number(&mut self, columns: &[Series]) -> Result<Vec<u32>, Error> {
+        if let Some(numbers) = self.number_short(columns) {
+            return Ok(numbers);
+        }
+        let numbers = self.number_any(columns)?;
+        if let [column] = columns {
+            self.remember_short(column, &numbers);
+        }
+        Ok(numbers)
+    }
+
+    /// The numbers of short texts that have all been seen; or nothing, for the general way.
+    fn number_short(&self, columns: &[Series]) -> Option<Vec<u32>> {
+        let [column] = columns else { return None };
+        let texts = column.str().ok().filter(|texts| texts.null_count() == 0)?;
+        let mut numbers = Vec::with_capacity(texts.len());
+        let mut last: Option<(u128, u32)> = None;
+        for chunk in texts.downcast_iter() {
+            for view in chunk.views().iter() {
+                let bits = view.as_u128();
+                let number = match last {
+                    Some((same, number)) if same == bits => number,
+                    _ if !view.is_inline() => return None,
+                    _ => *self.short.get(&bits)?,
+                };
+                last = Some((bits, number));
+                numbers.push(number);
+            }
+        }
+        Some(numbers)
+    }
+
+    fn remember_short(&mut self, column: &Series, numbers: &[u32]) {
+        let Ok(texts) = column.str() else { return };
+        if texts.null_count() > 0 {
+            return;
+        }
+        let views = texts.downcast_iter().flat_map(|chunk| chunk.views().iter());
+        for (view, &number) in views.zip(numbers).filter(|(view, _)| view.is_inline()) {
+            self.short.insert(view.as_u128(), number);
+        }
+    }
+
+    fn number_any(&mut self, columns: &[Series]) -> Result<Vec<u32>, Error> {
         let by: Vec<Column> = columns.iter().map(|s| s.rechunk().into_column()).collect();
         let encoded = encode_rows_unordered(&by)?;
         let mut new_rows: Vec<IdxSize> = Vec::new();
@@ -97,6 +143,7 @@ impl Keys {
     pub fn truncate(&mut self, len: usize) {
         if self.numbers.len() > len {
             self.numbers.retain(|_, number| (*number as usize) < len);
+            self.short.retain(|_, number| (*number as usize) < len);
             self.rows = self.rows.head(Some(len));
         }
     }
