@@ -36,14 +36,14 @@ def trades(rows: int) -> pl.DataFrame:
 
 def main() -> None:
     """Measure and print."""
-    frames = trades(7 * 2000 * 100).iter_slices(100)
+    frames = trades(7 * 500 * 100).iter_slices(100)
     batches = list(frames)
     processor = rb.RangeBarProcessor(250)
-    cost = microseconds(lambda i: processor.push(batches[i]), 2000)
+    cost = microseconds(lambda i: processor.push(batches[i]), 500)
     print(f"push of 100 trades        {cost:8.2f} microseconds a call")
 
     often = rb.RangeBarProcessor(1)
-    cost = microseconds(lambda i: often.push(batches[i]), 2000)
+    cost = microseconds(lambda i: often.push(batches[i]), 500)
     print(f"the same, closing bars    {cost:8.2f} microseconds a call")
 
     single = rb.RangeBarProcessor(250)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -92,7 +91,7 @@ def ensure_months(folder: Path, months: int, rows: int) -> Path:
         ):
             for batch in trades(stream, rows, start, end):
                 csv.write(_csv(batch))
-        os.replace(part, path)
+        part.replace(path)
         digest = hashlib.sha256()
         with path.open("rb") as written:
             while chunk := written.read(1 << 20):

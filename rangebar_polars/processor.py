@@ -187,7 +187,7 @@ class RangeBarProcessor:
         self._roles: dict[str, str] = {}
         self._empty: pl.DataFrame | None = None
         self._key_numbers: dict[object, int] = {}
-        self._report = PushReport()
+        self._report: PushReport | None = PushReport()
         self._finished = False
         if schema is not None:
             self._start(schema)
@@ -199,6 +199,10 @@ class RangeBarProcessor:
     @property
     def report(self) -> PushReport:
         """How the trades of the last push followed those before it."""
+        if self._report is None:
+            self._report = (
+                PushReport() if self._machine is None else PushReport(*self._machine.report())
+            )
         return self._report
 
     def _start(self, schema: pl.Schema) -> _internal.BarStream:
@@ -264,13 +268,18 @@ class RangeBarProcessor:
             return self._push_batches(trades)
 
     def _push_frame(self, trades: pl.DataFrame) -> pl.DataFrame:
-        # Reading the schema costs more than all the rest of a small push.
         machine = self._machine
-        if machine is None or self._finished or not _has_all(trades, self._schema):
+        if machine is None or self._finished:
             machine = self._going(trades.schema)
-        bars = machine.push(trades)
-        self._report = PushReport(*machine.report())
-        return bars if bars is not None else cast("pl.DataFrame", self._empty).clear()
+        # Made when asked for: it would cost as much as all the rest of a small push.
+        self._report = None
+        try:
+            bars = machine.push(trades)
+        except pl.exceptions.ColumnNotFoundError:
+            # Reading the schema ahead of every push would cost as much again.
+            self._going(trades.schema)
+            raise
+        return bars if bars is not None else self._no_bars()
 
     def _push_batches(self, trades: pl.LazyFrame | ArrowStream) -> pl.DataFrame:
         before = self._machine.save() if self._machine is not None else None
@@ -280,7 +289,7 @@ class RangeBarProcessor:
         def push(batch: pl.DataFrame) -> pl.DataFrame:
             nonlocal report
             bars = self._push_frame(batch)
-            report += self._report
+            report += self.report
             return bars
 
         try:
@@ -306,7 +315,7 @@ class RangeBarProcessor:
         return pl.concat(frames) if len(frames) > 1 else frames[0]
 
     def _no_bars(self) -> pl.DataFrame:
-        return pl.DataFrame() if self._empty is None else self._empty.clear()
+        return pl.DataFrame() if self._empty is None else self._empty.clone()
 
     def push_trade(
         self,
@@ -361,6 +370,7 @@ class RangeBarProcessor:
         with self._lock:
             number, new = (0, False) if self._by is None else self._key_number(machine, key)
             ticks = timestamp if isinstance(timestamp, int) else self._ticks(timestamp)
+            self._report = None
             try:
                 bars = machine.push_trade(
                     number,
@@ -562,11 +572,6 @@ class RangeBarProcessor:
             if name != "on_overlap" and ours[name] != theirs.get(name):
                 msg = f"{where} was made with {name}={theirs.get(name)!r}, not {ours[name]!r}"
                 raise CheckpointError(msg)
-
-
-def _has_all(frame: pl.DataFrame, schema: pl.Schema) -> bool:
-    columns = frame.columns
-    return all(name in columns for name in schema)
 
 
 def _batches(trades: ArrowStream) -> Iterator[pl.DataFrame]:

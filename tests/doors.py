@@ -20,12 +20,16 @@ __all__ = [
     "FRAME_DOORS",
     "ID_DOORS",
     "KEEPS_ERROR_TYPES",
+    "WAITS_FOR_EVER",
     "Door",
     "bars_expression",
     "keeps_type",
 ]
 
 Door = Callable[..., pl.DataFrame]
+
+WAITS_FOR_EVER = int(pl.__version__.split(".")[0]) < 2
+"""Polars 1.x may have its own threads wait for a source that waits for them."""
 
 KEEPS_ERROR_TYPES = int(pl.__version__.split(".")[0]) >= 2
 """Before 2.0, Polars makes a ComputeError of the same words of whatever a lazy source raises."""

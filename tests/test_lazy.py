@@ -13,7 +13,7 @@ from polars.io.plugins import register_io_source
 
 import rangebar_polars as rb
 from tests.compare import assert_bars_equal, assert_same_bits
-from tests.doors import ENGINES
+from tests.doors import ENGINES, WAITS_FOR_EVER
 from tests.oracle import oracle_bars
 from tests.seeded import walk
 from tests.sources import CountingSource
@@ -324,6 +324,8 @@ QUERIES: dict[str, Callable[[pl.LazyFrame], pl.LazyFrame]] = {
 def test_optimized_and_unoptimized_plans_agree(
     query: Callable[[pl.LazyFrame], pl.LazyFrame], engine: EngineType
 ) -> None:
+    if query is QUERIES["twice in one plan"] and WAITS_FOR_EVER:
+        pytest.skip("Polars 1.x waits for ever; the README says so")
     lazy = query(rb.range_bars(source().scan(), THRESHOLD, by="symbol", incomplete="keep"))
     unoptimized = lazy.collect(engine=engine, optimizations=pl.QueryOptFlags.none())
     expected = query(

@@ -23,8 +23,6 @@ pub struct BarStream {
     state: Mutex<Grouped>,
     names: Vec<PlSmallStr>,
     by: Vec<PlSmallStr>,
-    /// `names` and then `by`.
-    all: Vec<PlSmallStr>,
 }
 
 impl BarStream {
@@ -36,16 +34,9 @@ impl BarStream {
     }
 
     fn columns(&self, frame: &Bound<'_, PyAny>) -> PyResult<(Vec<Series>, Vec<Series>)> {
-        if let Some(mut columns) = pick_small(frame, &self.all)? {
-            let by = columns.split_off(self.names.len());
-            return Ok((columns, by));
-        }
         Ok((pick(frame, &self.names)?, pick(frame, &self.by)?))
     }
 }
-
-/// A frame of fewer rows comes over in one piece: for so few, calls cost more than data.
-const SMALL: usize = 4096;
 
 /// The columns that are read, and no others: a frame may have many more.
 fn pick(frame: &Bound<'_, PyAny>, names: &[PlSmallStr]) -> PyResult<Vec<Series>> {
@@ -54,19 +45,6 @@ fn pick(frame: &Bound<'_, PyAny>, names: &[PlSmallStr]) -> PyResult<Vec<Series>>
         Ok(frame.call_method1(get_column, (name.as_str(),))?.extract::<PySeries>()?.0)
     };
     names.iter().map(series).collect()
-}
-
-/// All columns of a small frame that has hardly any others, by one call.
-fn pick_small(frame: &Bound<'_, PyAny>, names: &[PlSmallStr]) -> PyResult<Option<Vec<Series>>> {
-    let py = frame.py();
-    let (height, width): (usize, usize) = frame.getattr(intern!(py, "shape"))?.extract()?;
-    if height >= SMALL || width > names.len() * 2 {
-        return Ok(None);
-    }
-    let whole = frame.call_method0(intern!(py, "to_struct"))?.extract::<PySeries>()?.0;
-    let Ok(fields) = whole.struct_() else { return Ok(None) };
-    // A missing column is for the other way to name.
-    Ok(names.iter().map(|name| fields.field_by_name(name).ok()).collect())
 }
 
 /// A frame in Python: as one struct, for a call for each column costs more than all the rest.
@@ -137,8 +115,7 @@ impl BarStream {
         let small = |names: Vec<String>| names.into_iter().map(PlSmallStr::from).collect();
         let (names, by): (Vec<PlSmallStr>, Vec<PlSmallStr>) =
             (small(names), small(by.unwrap_or_default()));
-        let all = [names.as_slice(), by.as_slice()].concat();
-        Ok(Self { state: Mutex::new(state), names, by, all })
+        Ok(Self { state: Mutex::new(state), names, by })
     }
 
     /// The bars that a batch closes; None if it closes none, as a frame takes time to make.

@@ -19,7 +19,8 @@ part = pl.LazyFrame({"i": [0]}).select(i=pl.int_range(250_000))
 def piece(k):
     i = index + k * 250_000
     return part.select(
-        timestamp=pl.lit(datetime(2024, 1, 1)).cast(pl.Datetime("us")) + (i * 86_000).cast(pl.Duration("us")),
+        timestamp=pl.lit(datetime(2024, 1, 1)).cast(pl.Datetime("us"))
+        + (i * 86_000).cast(pl.Duration("us")),
         price=(i * 7 % 10_007 + 4_000_000).cast(pl.Float64),
         quantity=(i % 97 + 1).cast(pl.Float64),
         agg_trade_id=i,
