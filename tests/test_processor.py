@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rangebar_polars as rb
+from tests.children import REPOSITORY
 from tests.compare import assert_same_bits
 from tests.seeded import walk
 from tests.strategies import Case, bar_cases
@@ -319,6 +320,17 @@ def test_dtypes_must_stay():
 
 
 class TestCheckpointTexts:
+    def test_one_of_version_1_is_read_for_ever(self):
+        # Never write this file again: it stands for those that users have kept.
+        text = (REPOSITORY / "tests" / "checkpoints" / "version-1.json").read_text()
+        trades = spread(400)
+        first = rb.range_bars(trades[:150], [100, 250], **{**OPTIONS, "incomplete": "drop"})
+        processor = rb.RangeBarProcessor.from_checkpoint(text)
+        bars = pl.concat([processor.push(trades[150:]), processor.finish()])
+        want = rb.range_bars(trades, [100, 250], **OPTIONS)
+        assert_same_bits(bars, want.tail(bars.height))
+        assert bars.height + first.height <= want.height
+
     def text(self) -> str:
         processor = rb.RangeBarProcessor([100, 250], **OPTIONS)
         processor.push(spread(50))
