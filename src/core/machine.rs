@@ -1,8 +1,9 @@
 //! The state machine: where bars open, close and are cut off, for one key and many thresholds.
 
 use super::bar::{Bar, Ids};
-use super::block::{BLOCK, Block, Rows};
+use super::block::{Block, Rows};
 use super::error::{Field, Problem, TradeError, Value};
+use super::kernels::BLOCK;
 use super::reset::{BeyondCalendar, Boundaries};
 use super::threshold::Threshold;
 use super::trades::Trades;
