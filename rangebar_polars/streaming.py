@@ -122,8 +122,13 @@ def stream(
     # Not a daemon: killed inside Polars at exit, a daemon takes the whole process down.
     threading.Thread(target=run, name="rangebar-plan", daemon=False).start()
     try:
-        while not isinstance(thing := handoff.take(), _End):
+        while True:
+            thing = handoff.take()
+            if isinstance(thing, _End):
+                break
             yield thing
+            # Not to be held while waiting for the next one: that would be a batch more in memory.
+            del thing
         if thing.error is not None:
             raise thing.error
     finally:
