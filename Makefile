@@ -43,10 +43,10 @@ test: lint $(VENV)/.test ## Everything: lints, types, the core's tests, the pack
 
 lint: $(VENV)/.test ## Formatting, lints and type checks
 	cargo fmt --check
-	cargo clippy --quiet --all-targets -- -D warnings
+	cargo clippy --quiet --release --all-targets -- -D warnings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(VENV)/.test ## Put the sources into their form
 	cargo fmt
