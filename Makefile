@@ -39,7 +39,7 @@ demo: $(VENV)/.demo ## Bars from Parquet, lazily: on made-up trades, or TRADES='
 test: lint $(VENV)/.test ## Everything: lints, types, the core's tests, the package's tests
 	cargo test --quiet --no-default-features
 	$(BIN)/python -m mypy.stubtest rangebar_polars._internal
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --durations=15
 
 lint: $(VENV)/.test ## Formatting, lints and type checks
 	cargo fmt --check

@@ -32,10 +32,14 @@ class BarStream:
     ) -> BarStream: ...
     def push(self, frame: pl.DataFrame) -> pl.DataFrame | None:
         """The bars that a batch closes; None if it closes none, as a frame takes time to make."""
+    def feed(self, frame: pl.DataFrame) -> pl.DataFrame | None:
+        """As `push`, but bars may be held back until there are more of them."""
+    def held(self) -> pl.DataFrame:
+        """The bars that were held back."""
     def push_ids(self, frame: pl.DataFrame, name: str) -> pl.Series:
         """The bar id of every trade of a batch."""
     def finish(self) -> pl.DataFrame:
-        """The bars that remain at the end: none, unless incomplete ones are kept."""
+        """The bars that remain at the end: those held back, and incomplete ones if they are kept."""
     def open_bars(self) -> pl.DataFrame:
         """The bars in progress, which stay in progress."""
     def watch(self, overlap: str) -> None:

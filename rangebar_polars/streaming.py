@@ -204,6 +204,15 @@ class _Source:
     by: list[str] | None
     settings: Settings
 
+    def _only(self, plan: pl.LazyFrame, names: set[str]) -> pl.LazyFrame:
+        """
+        `plan` with no other columns than these, in its own order.
+
+        A scan asked for columns in another order than the file's puts a step behind itself that
+        moves them, in which up to a dozen row groups pile up.
+        """
+        return plan.select([name for name in self.schema if name in names])
+
     def _machine(self, roles: dict[str, str], wanted: list[str] | None) -> _internal.BarStream:
         """A machine with no trade seen; made anew for every run, so that runs are equal."""
         names = [*roles.values(), *(self.by or ())]
@@ -272,11 +281,16 @@ class BarSource(_Source):
             if (on_keys := _on_keys(predicate, self.by, n_rows))
             else self.trades
         )
-        plan = plan.select(list(dict.fromkeys([*roles.values(), *(self.by or ())])))
+        plan = self._only(plan, {*roles.values(), *(self.by or ())})
         machine = self._machine(roles, wanted)
 
         def bars() -> Iterator[pl.DataFrame]:
-            yield from stream(plan, machine.push)
+            try:
+                yield from stream(plan, machine.feed)
+            except Exception:
+                # The bars before a bad trade are sound, and may be all that is wanted.
+                yield machine.held()
+                raise
             yield machine.finish()
 
         yield from answer(bars(), asked, predicate, n_rows)
@@ -312,8 +326,7 @@ class BarIdSource(_Source):
             else self.trades
         )
         machine = self._machine(self.columns, None)
-        reads = [*asked, *roots, *self.columns.values(), *(self.by or ())]
-        plan = plan.select([name for name in dict.fromkeys(reads) if name in self.schema])
+        plan = self._only(plan, {*asked, *roots, *self.columns.values(), *(self.by or ())})
 
         def work(batch: pl.DataFrame) -> pl.DataFrame:
             return batch.with_columns(machine.push_ids(batch, self.name))

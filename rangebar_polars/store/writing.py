@@ -12,7 +12,7 @@ from rangebar_polars.store.commit import Change, commit, locked, staging_folder,
 from rangebar_polars.store.grid import Scales, encode
 from rangebar_polars.store.manifest import Origin, read_manifest, to_text
 from rangebar_polars.store.merge import merge_files
-from rangebar_polars.store.parquet import DayWriter, read_footer, release_memory
+from rangebar_polars.store.parquet import ROW_GROUP, DayWriter, read_footer, release_memory
 from rangebar_polars.store.span import Span
 from rangebar_polars.store.stage import DayStage, Staging
 
@@ -66,9 +66,11 @@ def write_batches(
         scales = Scales()
         staging = Staging(folder, scales)
         try:
-            for raw in batches:
-                staging.add(encode(check_batch(raw, rows), scales, rows))
-                rows += raw.height
+            for batch in batches:
+                # In pieces as large as what is written: encoding takes several times their size.
+                for piece in batch.iter_slices(ROW_GROUP):
+                    staging.add(encode(check_batch(piece, rows), scales, rows))
+                    rows += piece.height
             stages = staging.close()
             if stages:
                 release_memory()

@@ -1,7 +1,7 @@
 //! A block: up to 1024 trades on the grid, with the partial sums that every threshold shares.
 //!
 //! Preparing a block is the only pass over the trades. It turns prices and quantities into
-//! integers, checks them, and notes for every chunk of 32 trades the lowest and highest price
+//! integers, checks them, and notes for every chunk of 64 trades the lowest and highest price
 //! and the sums up to its start. A machine then finds where a bar closes by looking at one pair
 //! of numbers a chunk, and the bar's sums as the difference of two prefixes; it touches single
 //! trades only in the two chunks at the ends. So a second threshold costs next to nothing, and
@@ -10,8 +10,8 @@
 use super::bar::Sums;
 use super::error::{Field, Problem, TradeError, Value};
 use super::kernels::{
-    BLOCK, CHUNK, CHUNKS, MOST_INDIVIDUAL, convert_prices, convert_quantities, count_individual,
-    extremes, outside, prefix_sums, prefix_sums_by_side,
+    BLOCK, CHUNK, CHUNKS, MOST_INDIVIDUAL, Prices, add_part, convert_prices, convert_quantities,
+    count_individual, extremes, outside, prefix_sums,
 };
 use super::price::NARROW;
 use super::trades::{Numbers, Trades};
@@ -57,8 +57,10 @@ pub struct Block {
     quantity: Box<[i64; BLOCK]>,
     /// Quantities of a block in which one is too large for the quick sums; else empty.
     wide: Vec<i128>,
+    /// Whether there are quick sums: of quantities, none of them too large.
+    summed: bool,
     /// A bit a trade whose taker bought.
-    buys: [u32; CHUNKS],
+    buys: [u64; CHUNKS],
     low: [i64; CHUNKS],
     high: [i64; CHUNKS],
     /// Sums over all trades before the chunk.
@@ -79,6 +81,7 @@ impl Default for Block {
             price: Box::new([0; BLOCK]),
             quantity: Box::new([0; BLOCK]),
             wide: Vec::new(),
+            summed: false,
             buys: [0; CHUNKS],
             low: [0; CHUNKS],
             high: [0; CHUNKS],
@@ -162,7 +165,9 @@ impl Block {
     fn fill_prices(&mut self, trades: &Trades<'_>, rows: Rows<'_>) -> bool {
         let Numbers::Float(column) = trades.price else { return false };
         let source = rows.pick(column, self.len, &mut self.floats);
-        convert_prices(source, &mut self.price, &mut self.low, &mut self.high)
+        let mut prices =
+            Prices { units: &mut self.price, low: &mut self.low, high: &mut self.high };
+        convert_prices(source, &mut prices)
     }
 
     fn fill_quantities(&mut self, trades: &Trades<'_>, rows: Rows<'_>) -> bool {
@@ -238,10 +243,10 @@ impl Block {
                 Rows::Picked(rows) => rows[start..start + len]
                     .iter()
                     .enumerate()
-                    .fold(0, |word, (j, &row)| word | u32::from(sells.get(row as usize)) << j),
+                    .fold(0, |word, (j, &row)| word | u64::from(sells.get(row as usize)) << j),
             };
             // The buyer was the maker, so the taker sold; every other trade is a buy.
-            self.buys[c] = !word & (u32::MAX >> (CHUNK - len));
+            self.buys[c] = !word & (u64::MAX >> (CHUNK - len));
         }
     }
 
@@ -250,14 +255,11 @@ impl Block {
         if trades.is_buyer_maker.is_none() {
             self.buys[..chunks].fill(0);
         }
-        if trades.quantity.is_some() && self.wide.is_empty() {
+        self.summed = trades.quantity.is_some() && self.wide.is_empty();
+        if self.summed {
             let (price, quantity) =
                 (&self.price[..chunks * CHUNK], &self.quantity[..chunks * CHUNK]);
-            if trades.is_buyer_maker.is_some() {
-                prefix_sums_by_side(price, quantity, &self.buys, &mut self.before);
-            } else {
-                prefix_sums(price, quantity, &mut self.before);
-            }
+            prefix_sums(price, quantity, &self.buys, &mut self.before);
         } else {
             self.before[..=chunks].fill(Sums::default());
         }
@@ -294,15 +296,9 @@ impl Block {
             return sums;
         }
         let buys = self.buys[c];
-        if self.wide.is_empty() {
-            let (price, quantity) = (&self.price[start..end], &self.quantity[start..end]);
-            for (j, (&p, &q)) in price.iter().zip(quantity).enumerate() {
-                let bought = q & -i64::from(buys >> j & 1);
-                sums.volume += i128::from(q);
-                sums.turnover += i128::from(p) * i128::from(q);
-                sums.buy_volume += i128::from(bought);
-                sums.buy_turnover += i128::from(p) * i128::from(bought);
-            }
+        if self.summed {
+            let (price, quantity) = (self.price.as_chunks().0, self.quantity.as_chunks().0);
+            add_part(&mut sums, &price[c], &quantity[c], buys, end - start);
         }
         sums.buy_count += u64::from((buys & ((1 << (end - start)) - 1)).count_ones());
         if !self.individual.is_empty() {
@@ -368,17 +364,16 @@ impl Block {
     #[must_use]
     pub fn first_outside(&self, start: usize, end: usize, lower: i64, upper: i64) -> Option<usize> {
         let mut c = start / CHUNK;
-        let mut keep = u32::MAX << (start % CHUNK);
+        let mut keep = u64::MAX << (start % CHUNK);
         while c * CHUNK < end {
             if self.low[c] <= lower || self.high[c] >= upper {
-                let chunk = self.price[c * CHUNK..].first_chunk::<CHUNK>()?;
-                let mask = outside(chunk, lower, upper) & keep;
+                let mask = outside(&self.price.as_chunks().0[c], lower, upper) & keep;
                 if mask != 0 {
                     let hit = c * CHUNK + mask.trailing_zeros() as usize;
                     return (hit < end).then_some(hit);
                 }
             }
-            keep = u32::MAX;
+            keep = u64::MAX;
             c += 1;
         }
         None
@@ -388,25 +383,15 @@ impl Block {
     #[inline]
     #[must_use]
     pub fn extremes(&self, start: usize, end: usize) -> (i64, i64) {
-        let mut both = (i64::MAX, i64::MIN);
-        let widen = |both: &mut (i64, i64), prices: &[i64]| {
-            for &p in prices {
-                both.0 = both.0.min(p);
-                both.1 = both.1.max(p);
-            }
-        };
         let first = start.div_ceil(CHUNK);
         let last = end / CHUNK;
         if first >= last {
-            widen(&mut both, &self.price[start..end]);
-            return both;
+            return extremes(&self.price[start..end]);
         }
-        widen(&mut both, &self.price[start..first * CHUNK]);
-        for c in first..last {
-            both.0 = both.0.min(self.low[c]);
-            both.1 = both.1.max(self.high[c]);
-        }
-        widen(&mut both, &self.price[last * CHUNK..end]);
-        both
+        let whole = (first..last).map(|c| (self.low[c], self.high[c]));
+        let parts = [start..first * CHUNK, last * CHUNK..end];
+        let parts = parts.into_iter().filter(|part| !part.is_empty());
+        let parts = parts.map(|part| extremes(&self.price[part]));
+        whole.chain(parts).fold((i64::MAX, i64::MIN), |a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 }

@@ -1,82 +1,94 @@
 //! The loops over a block's trades, compiled for several instruction sets.
 //!
-//! Each works on whole chunks of 32 trades and has no branch that depends on a trade, so that the
-//! compiler can vectorize it.
+//! Each works on whole chunks of 64 trades, eight side by side, and has no branch that depends
+//! on a trade, so that the compiler can vectorize it. Positions past the last trade of a block
+//! hold a copy of its price and no quantity, which changes nothing.
 
 use super::bar::Sums;
-use super::price::{MIN_PRICE, NARROW, UNITS_F64, narrow_units};
+use super::price::{MIN_PRICE, shifted, shifted_units};
 use super::simd::widest;
 
-pub const CHUNK: usize = 32;
+pub const CHUNK: usize = 64;
 pub const BLOCK: usize = 1024;
 pub const CHUNKS: usize = BLOCK / CHUNK;
 /// The most trades that one aggregate may stand for: a block of them still adds up in 64 bits.
 pub const MOST_INDIVIDUAL: u64 = 1 << 50;
 
+/// Trades worked on side by side: one register of the widest kind.
+const LANES: usize = 8;
+/// Prices and quantities of the quick way are below this: two limbs of 26 bits each.
+const NARROW_BITS: u32 = 51;
+const LIMB: u32 = 26;
+const LIMB_MASK: u64 = (1 << LIMB) - 1;
+const SIGN: u64 = 1 << 63;
+
+type Group<T> = [T; LANES];
+
+/// A chunk of units, and the lowest and highest of them.
+pub struct Prices<'a> {
+    pub units: &'a mut [i64; BLOCK],
+    pub low: &'a mut [i64; CHUNKS],
+    pub high: &'a mut [i64; CHUNKS],
+}
+
 widest! {
     /// Prices to units, and each chunk's extremes. False where one is no ordinary price.
-    pub fn convert_prices(source: &[f64], price: &mut [i64; BLOCK], low: &mut [i64; CHUNKS], high: &mut [i64; CHUNKS]) -> bool
-        = convert_prices_body
+    pub fn convert_prices(source: &[f64], prices: &mut Prices<'_>) -> bool = convert_prices_body
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
-fn convert_prices_body(
-    source: &[f64],
-    price: &mut [i64; BLOCK],
-    low: &mut [i64; CHUNKS],
-    high: &mut [i64; CHUNKS],
-) -> bool {
+fn convert_prices_body(source: &[f64], prices: &mut Prices<'_>) -> bool {
     let (chunks, tail) = source.as_chunks::<CHUNK>();
-    let mut good = true;
-    let targets = price.as_chunks_mut::<CHUNK>().0;
+    let targets = prices.units.as_chunks_mut::<CHUNK>().0;
+    let mut bits = 0;
     for (c, chunk) in chunks.iter().enumerate() {
-        good &= convert_price_chunk(chunk, &mut targets[c], &mut low[c], &mut high[c]);
+        bits |=
+            convert_price_chunk(chunk, &mut targets[c], &mut prices.low[c], &mut prices.high[c]);
     }
     if let Some(&last) = tail.last() {
-        // Padded with a price of its own, which changes neither extreme.
         let mut chunk = [last; CHUNK];
         chunk[..tail.len()].copy_from_slice(tail);
         let c = chunks.len();
-        good &= convert_price_chunk(&chunk, &mut targets[c], &mut low[c], &mut high[c]);
+        bits |=
+            convert_price_chunk(&chunk, &mut targets[c], &mut prices.low[c], &mut prices.high[c]);
     }
-    good
+    let filled = source.len().div_ceil(CHUNK);
+    let least = prices.low[..filled].iter().copied().min().unwrap_or(0);
+    // 0.6e-8 would round up to one unit, but is below the smallest price.
+    let high_enough = least > 1 || (least == 1 && source.iter().all(|&x| x >= MIN_PRICE));
+    bits >> NARROW_BITS == 0 && high_enough
 }
 
+/// Returns all units or'ed together: any that is negative or too large, and what a NaN or an
+/// infinity turns into, leaves a high bit.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "part of the loop above")]
 fn convert_price_chunk(
     source: &[f64; CHUNK],
-    price: &mut [i64; CHUNK],
+    units: &mut [i64; CHUNK],
     low: &mut i64,
     high: &mut i64,
-) -> bool {
-    // Eight running extremes, as the compiler will not reorder float comparisons by itself.
-    const LANES: usize = 8;
-    let mut least = [f64::INFINITY; LANES];
-    let mut most = [0.0_f64; LANES];
-    for (group, slots) in source.as_chunks::<LANES>().0.iter().zip(price.as_chunks_mut::<LANES>().0)
-    {
+) -> u64 {
+    let mut bits: Group<u64> = [0; LANES];
+    // Extremes of what the adder makes of a price: a positive float, in the order of the units.
+    let mut least: Group<f64> = [f64::INFINITY; LANES];
+    let mut most: Group<f64> = [0.0; LANES];
+    let groups = source.as_chunks::<LANES>().0.iter().zip(units.as_chunks_mut::<LANES>().0);
+    for (group, slots) in groups {
         for j in 0..LANES {
-            let scaled = group[j] * UNITS_F64;
-            slots[j] = narrow_units(scaled);
-            least[j] = if group[j] < least[j] { group[j] } else { least[j] };
-            // The other way round, so that a NaN gets through to the check.
-            most[j] = if scaled <= most[j] { most[j] } else { scaled };
+            let x = shifted(group[j]);
+            slots[j] = shifted_units(x);
+            bits[j] |= slots[j].cast_unsigned();
+            least[j] = if x < least[j] { x } else { least[j] };
+            most[j] = if x > most[j] { x } else { most[j] };
         }
     }
-    let mut nan = false;
-    for &x in source {
-        nan |= x.is_nan();
-    }
-    let (mut bottom, mut top) = (f64::INFINITY, 0.0_f64);
-    for j in 0..LANES {
-        bottom = bottom.min(least[j]);
-        top = top.max(most[j]);
-    }
-    *low = narrow_units(bottom * UNITS_F64);
-    *high = narrow_units(top);
-    !nan && bottom >= MIN_PRICE && top < NARROW
+    let least = least.iter().fold(f64::INFINITY, |a, &b| if b < a { b } else { a });
+    let most = most.iter().fold(0.0, |a, &b| if b > a { b } else { a });
+    *low = shifted_units(least);
+    *high = shifted_units(most);
+    bits.iter().fold(0, |a, b| a | b)
 }
 
 widest! {
@@ -87,15 +99,14 @@ widest! {
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
 fn convert_quantities_body(source: &[f64], quantity: &mut [i64; BLOCK]) -> bool {
-    let mut good = true;
+    let mut bits = 0;
     for (slot, &x) in quantity.iter_mut().zip(source) {
-        let scaled = x * UNITS_F64;
-        *slot = narrow_units(scaled);
-        // `x >= 0`, not `scaled`: the smallest negative would round to -0.
-        good &= x >= 0.0 && scaled < NARROW;
+        *slot = shifted_units(shifted(x));
+        // The sign too: the smallest negative would round to 0.
+        bits |= slot.cast_unsigned() | (x.to_bits() & SIGN);
     }
     quantity[source.len()..source.len().next_multiple_of(CHUNK)].fill(0);
-    good
+    bits >> NARROW_BITS == 0
 }
 
 widest! {
@@ -117,87 +128,144 @@ fn count_individual_body(first: &[i64], last: &[i64], count: &mut [u64]) -> bool
 }
 
 widest! {
-    /// Prefix sums at chunk boundaries.
-    pub fn prefix_sums(price: &[i64], quantity: &[i64], before: &mut [Sums; CHUNKS + 1]) -> () = prefix_sums_body
+    /// Sums over all trades before each chunk.
+    pub fn prefix_sums(price: &[i64], quantity: &[i64], buys: &[u64; CHUNKS], before: &mut [Sums; CHUNKS + 1]) -> ()
+        = prefix_sums_body
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
-fn prefix_sums_body(price: &[i64], quantity: &[i64], before: &mut [Sums; CHUNKS + 1]) {
-    let mut sums = Sums::default();
-    let chunks = price.as_chunks::<CHUNK>().0.iter().zip(quantity.as_chunks::<CHUNK>().0);
-    for (slot, (price, quantity)) in before.iter_mut().zip(chunks) {
-        *slot = sums;
-        let (volume, turnover) = multiply(price, quantity);
-        sums.volume += i128::from(volume);
-        sums.turnover += turnover;
-    }
-    before[price.len() / CHUNK] = sums;
-}
-
-widest! {
-    /// Prefix sums at chunk boundaries, those of the buys too.
-    pub fn prefix_sums_by_side(price: &[i64], quantity: &[i64], buys: &[u32; CHUNKS], before: &mut [Sums; CHUNKS + 1]) -> ()
-        = prefix_sums_by_side_body
-}
-
-#[inline(always)]
-#[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
-fn prefix_sums_by_side_body(
+fn prefix_sums_body(
     price: &[i64],
     quantity: &[i64],
-    buys: &[u32; CHUNKS],
+    buys: &[u64; CHUNKS],
     before: &mut [Sums; CHUNKS + 1],
 ) {
     let mut sums = Sums::default();
     let chunks = price.as_chunks::<CHUNK>().0.iter().zip(quantity.as_chunks::<CHUNK>().0).zip(buys);
     for (slot, ((price, quantity), &buys)) in before.iter_mut().zip(chunks) {
         *slot = sums;
-        let mut bought = [0; CHUNK];
-        for j in 0..CHUNK {
-            bought[j] = quantity[j] & -i64::from(buys >> j & 1);
-        }
-        let (volume, turnover) = multiply(price, quantity);
-        sums.volume += i128::from(volume);
-        sums.turnover += turnover;
-        let (volume, turnover) = multiply(price, &bought);
-        sums.buy_volume += i128::from(volume);
-        sums.buy_turnover += turnover;
+        add_chunk(&mut sums, price, quantity, buys, CHUNK);
     }
     before[price.len() / CHUNK] = sums;
 }
 
-/// Sum of the quantities, and of price times quantity. All are below 2^51, so 32 of them add up
-/// within 64 bits and 32 products within 128.
+widest! {
+    /// Adds the first `len` trades of a chunk.
+    pub fn add_part(sums: &mut Sums, price: &[i64; CHUNK], quantity: &[i64; CHUNK], buys: u64, len: usize) -> ()
+        = add_part_body
+}
+
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
-fn multiply(price: &[i64; CHUNK], quantity: &[i64; CHUNK]) -> (i64, i128) {
-    let mut volume = 0;
-    let mut turnover = 0_u128;
-    for j in 0..CHUNK {
-        volume += quantity[j];
-        turnover += u128::from(price[j].cast_unsigned()) * u128::from(quantity[j].cast_unsigned());
+fn add_part_body(
+    sums: &mut Sums,
+    price: &[i64; CHUNK],
+    quantity: &[i64; CHUNK],
+    buys: u64,
+    len: usize,
+) {
+    // Whole groups, of which the last is emptied from `len` on.
+    let groups = len.div_ceil(LANES);
+    let mut part = [0; CHUNK];
+    part[..groups * LANES].copy_from_slice(&quantity[..groups * LANES]);
+    for j in 0..LANES {
+        let i = (groups - 1) * LANES + j;
+        part[i] = if i < len { part[i] } else { 0 };
     }
-    (volume, turnover.cast_signed())
+    add_chunk(sums, price, &part, buys, groups * LANES);
+}
+
+/// Adds trades of a chunk, of which `len` (a multiple of eight) have quantities.
+///
+/// Quantities and prices are below 2^51. They are multiplied in limbs of 26 bits, of which a
+/// plain vector multiplication makes 52, and 128 of those (two for each trade in the middle)
+/// still add up within 64 bits.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "part of the loops above")]
+fn add_chunk(
+    sums: &mut Sums,
+    price: &[i64; CHUNK],
+    quantity: &[i64; CHUNK],
+    buys: u64,
+    len: usize,
+) {
+    let mut all = Products::default();
+    let mut bought = Products::default();
+    let groups = price.as_chunks::<LANES>().0.iter().zip(quantity.as_chunks::<LANES>().0);
+    for (g, (price, quantity)) in groups.enumerate().take(len / LANES) {
+        let buys = buys >> (g * LANES);
+        for j in 0..LANES {
+            let (p, q) = (price[j].cast_unsigned(), quantity[j].cast_unsigned());
+            // The mask tells the compiler that 32 bits hold it.
+            let (p0, p1) = (p & LIMB_MASK, (p >> LIMB) & u64::from(u32::MAX));
+            let (q0, q1) = (q & LIMB_MASK, (q >> LIMB) & u64::from(u32::MAX));
+            let (low, middle, high) = (p0 * q0, p0 * q1 + p1 * q0, p1 * q1);
+            all.volume[j] += q;
+            all.low[j] += low;
+            all.middle[j] += middle;
+            all.high[j] += high;
+            let buy = buys & (1 << j) != 0;
+            bought.volume[j] += if buy { q } else { 0 };
+            bought.low[j] += if buy { low } else { 0 };
+            bought.middle[j] += if buy { middle } else { 0 };
+            bought.high[j] += if buy { high } else { 0 };
+        }
+    }
+    let (volume, turnover) = all.total();
+    sums.volume += volume;
+    sums.turnover += turnover;
+    let (volume, turnover) = bought.total();
+    sums.buy_volume += volume;
+    sums.buy_turnover += turnover;
+}
+
+/// Quantities, and the limbs of their products with prices, added up in each lane.
+#[derive(Default)]
+struct Products {
+    volume: Group<u64>,
+    low: Group<u64>,
+    middle: Group<u64>,
+    high: Group<u64>,
+}
+
+impl Products {
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "part of the loops above")]
+    fn total(&self) -> (i128, i128) {
+        let add = |lanes: &Group<u64>| u128::from(lanes.iter().sum::<u64>());
+        let turnover =
+            add(&self.low) + (add(&self.middle) << LIMB) + (add(&self.high) << (2 * LIMB));
+        (add(&self.volume).cast_signed(), turnover.cast_signed())
+    }
 }
 
 widest! {
     /// A bit for each price at or beyond a boundary.
-    pub fn outside(prices: &[i64; CHUNK], lower: i64, upper: i64) -> u32 = outside_body
+    pub fn outside(prices: &[i64; CHUNK], lower: i64, upper: i64) -> u64 = outside_body
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
-fn outside_body(prices: &[i64; CHUNK], lower: i64, upper: i64) -> u32 {
-    let mut mask = 0;
-    for (j, &p) in prices.iter().enumerate() {
-        mask |= u32::from(p >= upper || p <= lower) << j;
+fn outside_body(prices: &[i64; CHUNK], lower: i64, upper: i64) -> u64 {
+    let mut flags = [0_u8; CHUNK];
+    for (flag, &p) in flags.iter_mut().zip(prices) {
+        *flag = u8::from(p >= upper || p <= lower);
     }
-    mask
+    flags.as_chunks::<8>().0.iter().rev().fold(0, |mask, &eight| {
+        // Eight bytes of one bit each: the product brings bit j of byte j to the top byte.
+        let eight = u64::from_le_bytes(eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        mask << 8 | eight
+    })
 }
 
-/// Lowest and highest of a chunk.
-#[must_use]
-pub fn extremes(prices: &[i64; CHUNK]) -> (i64, i64) {
+widest! {
+    /// Lowest and highest of prices, of which there is at least one.
+    pub fn extremes(prices: &[i64]) -> (i64, i64) = extremes_body
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
+fn extremes_body(prices: &[i64]) -> (i64, i64) {
     prices.iter().fold((i64::MAX, i64::MIN), |(low, high), &p| (low.min(p), high.max(p)))
 }

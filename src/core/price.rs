@@ -17,18 +17,28 @@ pub const MIN_PRICE: f64 = 1e-8;
 /// the same exponent once `ROUNDER` is added to it.
 pub const NARROW: f64 = 2_251_799_813_685_248.0;
 /// Adding 1.5 * 2^52 to |x| < 2^51 leaves round-half-even(x) in the low bits of the sum.
-pub const ROUNDER: f64 = 6_755_399_441_055_744.0;
+const ROUNDER: f64 = 6_755_399_441_055_744.0;
 
-/// `round_half_even(x * 1e8)` for `0 <= x * 1e8 < NARROW`, without a rounding instruction
-/// (plain x86-64 has none that vectorizes).
+/// `x * 1e8` pushed to where the float adder rounds it, half to even, to a whole number: for
+/// `0 <= x * 1e8 < NARROW`. Needs no rounding instruction (plain x86-64 has none that
+/// vectorizes), and is in the order of the units.
 #[inline(always)]
 #[allow(
     clippy::inline_always,
     reason = "part of loops that are compiled for several instruction sets"
 )]
 #[must_use]
-pub fn narrow_units(scaled: f64) -> i64 {
-    (scaled + ROUNDER).to_bits().wrapping_sub(ROUNDER.to_bits()).cast_signed()
+pub fn shifted(x: f64) -> f64 {
+    x * UNITS_F64 + ROUNDER
+}
+
+/// The units in what [`shifted`] returned. From any other float comes a number that is negative
+/// or not below `NARROW`.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "as above")]
+#[must_use]
+pub fn shifted_units(shifted: f64) -> i64 {
+    shifted.to_bits().wrapping_sub(ROUNDER.to_bits()).cast_signed()
 }
 
 /// `round_half_even(x * 1e8)` for any finite x, or `None` beyond `limit` units.
@@ -41,7 +51,7 @@ pub fn float_units(x: f64, limit: i128) -> Option<i128> {
     (units.abs() <= limit).then_some(units)
 }
 
-/// `numerator / 10^16` or `/ 10^8`, rounded once to the nearest float.
+/// `numerator / denominator`, rounded once to the nearest float.
 ///
 /// `denominator` must be exact as a float; both powers of ten used here are.
 #[must_use]
@@ -51,17 +61,62 @@ fn divide_rounded(numerator: i128, denominator: u64) -> f64 {
     let quotient = if magnitude < (1 << 53) {
         // Both operands are exact floats, so the division rounds once.
         magnitude as f64 / denominator as f64
+    } else if magnitude < (1 << 100) {
+        divide_by_estimate(magnitude, denominator)
     } else {
-        // Fill the 128 bits: then the whole quotient has more than the 55 bits that decide
-        // the rounding of 53, and one sticky bit stands for the rest.
-        let shift = magnitude.leading_zeros();
-        let filled = magnitude << shift;
-        let denominator = u128::from(denominator);
-        let (whole, rest) = (filled / denominator, filled % denominator);
-        let sticky = whole | u128::from(rest != 0);
-        sticky as f64 / (1_u128 << shift) as f64
+        divide_by_long_division(magnitude, denominator)
     };
     if numerator < 0 { -quotient } else { quotient }
+}
+
+/// The quick way for `2^53 <= numerator < 2^100`: a float near the quotient, moved to the nearest
+/// one by what remains exactly.
+#[allow(clippy::cast_precision_loss, reason = "an estimate")]
+#[allow(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+#[allow(clippy::cast_possible_wrap, reason = "below 2^127")]
+fn divide_by_estimate(numerator: u128, denominator: u64) -> f64 {
+    const FRACTION: u32 = 52;
+    let high = (numerator >> 64) as u64 as f64 * 18_446_744_073_709_551_616.0;
+    let estimate = (high + numerator as u64 as f64) / denominator as f64;
+    // `estimate` is `whole * 2^-places`, and at most two units of `whole` off.
+    let bits = estimate.to_bits();
+    let exponent = (bits >> FRACTION) as i32 - 1023;
+    let places = FRACTION as i32 - exponent;
+    let mut whole = i128::from(bits & ((1 << FRACTION) - 1) | 1 << FRACTION);
+    let divisor = i128::from(denominator);
+    let (scaled, one) = if places >= 0 {
+        ((numerator << places) as i128, divisor)
+    } else {
+        (numerator as i128, divisor << -places)
+    };
+    let mut rest = scaled - whole * one;
+    while 2 * rest > one || (2 * rest == one && whole & 1 == 1) {
+        whole += 1;
+        rest -= one;
+    }
+    while 2 * rest < -one || (2 * rest == -one && whole & 1 == 1) {
+        whole -= 1;
+        rest += one;
+    }
+    // Where the exponent changes, so does the distance of neighbouring floats.
+    if whole <= 1 << FRACTION || whole > 1 << (FRACTION + 1) {
+        return divide_by_long_division(numerator, denominator);
+    }
+    // Both exact: 53 bits (or a power of two), and a power of two.
+    whole as u64 as f64 * f64::from_bits(((1023 - places) as u64) << FRACTION)
+}
+
+/// The way for any numerator.
+#[allow(clippy::cast_precision_loss, reason = "a sticky bit makes it exact")]
+fn divide_by_long_division(numerator: u128, denominator: u64) -> f64 {
+    // Fill the 128 bits: then the whole quotient has more than the 55 bits that decide
+    // the rounding of 53, and one sticky bit stands for the rest.
+    let shift = numerator.leading_zeros();
+    let filled = numerator << shift;
+    let denominator = u128::from(denominator);
+    let whole = filled / denominator;
+    let sticky = whole | u128::from(filled != whole * denominator);
+    sticky as f64 / (1_u128 << shift) as f64
 }
 
 /// A number of units as a float, rounded once.
@@ -84,25 +139,18 @@ pub fn turnover_to_f64(turnover: i128) -> f64 {
     divide_rounded(turnover, 10_000_000_000_000_000)
 }
 
-/// `turnover / volume`, both exact, as a price; within one unit in the last place.
+/// `turnover / volume`, both exact and not negative, as a price; within one unit in the last
+/// place.
 ///
 /// Twice the working precision: each operand as a float and what the float left over, and
 /// one correction of the quotient from the exact remainder.
 #[must_use]
-#[allow(clippy::cast_precision_loss, reason = "what the cast drops is carried in the second float")]
-#[allow(clippy::cast_possible_truncation, reason = "a float made from an i128 converts back")]
 pub fn vwap(turnover: i128, volume: i128) -> Option<f64> {
     if volume == 0 {
         return None;
     }
-    let split = |n: i128| {
-        let high = n as f64;
-        // `high` may round up to 2^127, where the cast back saturates: one unit of 2^127.
-        let low = n.wrapping_sub(high as i128) as f64;
-        (high, low)
-    };
-    let (turnover_high, turnover_low) = split(turnover);
-    let (volume_high, volume_low) = split(volume);
+    let (turnover_high, turnover_low) = split(turnover.unsigned_abs());
+    let (volume_high, volume_low) = split(volume.unsigned_abs());
     let first = turnover_high / volume_high;
     let remainder =
         (-first).mul_add(volume_high, turnover_high) + turnover_low - first * volume_low;
@@ -110,6 +158,18 @@ pub fn vwap(turnover: i128, volume: i128) -> Option<f64> {
     let whole = (first + second) / UNITS_F64;
     let left = (-whole).mul_add(UNITS_F64, first) + second;
     Some(whole + left / UNITS_F64)
+}
+
+/// The leading 53 bits as a float, and the rest of them as another.
+#[allow(clippy::cast_precision_loss, reason = "exact, or what is left of the least digits")]
+#[allow(clippy::cast_possible_truncation, reason = "53 bits, and at most 64")]
+fn split(n: u128) -> (f64, f64) {
+    let places = (128 - n.leading_zeros()).saturating_sub(53);
+    let leading = ((n >> places) as u64) as f64;
+    let rest = n & ((1 << places) - 1);
+    // The quick conversion, wherever it can be: it is all that this function is for.
+    let rest = if places <= 64 { (rest as u64) as f64 } else { rest as f64 };
+    (leading * f64::from_bits(u64::from(1023 + places) << 52), rest)
 }
 
 #[cfg(test)]
@@ -120,14 +180,15 @@ mod tests {
 
     #[test]
     fn a_tenth_and_a_fifth_are_three_tenths() {
-        let sum = [0.1, 0.2].iter().map(|&x| narrow_units(x * UNITS_F64)).sum::<i64>();
+        let sum = [0.1, 0.2].iter().map(|&x| shifted_units(shifted(x))).sum::<i64>();
         assert!(units_to_f64(i128::from(sum)).to_bits() == 0.3_f64.to_bits());
     }
 
     #[test]
     fn ties_go_to_even() {
-        for (scaled, want) in [(0.5, 0), (1.5, 2), (2.5, 2), (3.5, 4)] {
-            assert_eq!(narrow_units(scaled), want);
+        // Of 512ths, 1e8 units are 195 312.5.
+        for (x, want) in [(1.0, 195_312), (3.0, 585_938), (5.0, 976_562), (7.0, 1_367_188)] {
+            assert_eq!(shifted_units(shifted(x / 512.0)), want);
         }
     }
 
@@ -142,8 +203,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn narrow_equals_the_rounding_instruction(x in 0.0..(1_i64 << 50) as f64) {
-            prop_assert_eq!(narrow_units(x) as f64, x.round_ties_even());
+        fn shifting_equals_the_rounding_instruction(x in 0.0..2e7) {
+            prop_assert_eq!(shifted_units(shifted(x)) as f64, (x * UNITS_F64).round_ties_even());
+        }
+
+        #[test]
+        fn what_is_not_narrow_shows(bits in any::<u64>()) {
+            let x = f64::from_bits(bits);
+            // A tiny negative one rounds to zero units, as it should.
+            let narrow = x * UNITS_F64 >= -0.5 && x * UNITS_F64 < NARROW - 0.5;
+            let units = shifted_units(shifted(x));
+            prop_assert_eq!((0..1 << 51).contains(&units), narrow, "{} {}", x, units);
+        }
+
+        #[test]
+        fn rounds_once_near_powers_of_two(power in 0_u32..50, off in -3_i128..4, more in any::<bool>()) {
+            // Quotients around 2^power: where the distance of neighbouring floats changes.
+            let scale = if more { 10_i128.pow(16) } else { 10_i128.pow(8) };
+            let n = (scale << power) + off;
+            prop_assert_eq!(units_to_f64(n).to_bits(), printed(n, 8).to_bits());
+            prop_assert_eq!(turnover_to_f64(n).to_bits(), printed(n, 16).to_bits());
         }
 
         #[test]

@@ -5,6 +5,9 @@
 //! integers, or on floats whose every step is exact or rounded once, so each version computes
 //! the same bits.
 
+#[cfg(target_arch = "x86_64")]
+use std::sync::OnceLock;
+
 /// Defines `$name`, which runs `$body` (an `#[inline(always)]` function of the same signature)
 /// as compiled for the widest instruction set that this processor has.
 macro_rules! widest {
@@ -44,11 +47,17 @@ pub enum Level {
     Avx512,
 }
 
-/// The widest level this processor has. Cheap: the answer is cached by the standard library.
+/// The widest level this processor has. Asked for with every block, so found out once.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[must_use]
 pub fn level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(detect)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detect() -> Level {
     if !(is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("bmi1")
         && is_x86_feature_detected!("bmi2")

@@ -61,18 +61,19 @@ impl Bits<'_> {
         self.bytes[bit / 8] >> (bit % 8) & 1 == 1
     }
 
-    /// Rows `start..start + len` as the low bits of a word; `len` is at most 32.
+    /// Rows `start..start + len` as the low bits of a word; `len` is at most 64.
     #[inline]
     #[must_use]
-    pub fn word(&self, start: usize, len: usize) -> u32 {
+    pub fn word(&self, start: usize, len: usize) -> u64 {
         let bit = self.offset + start;
         let (byte, shift) = (bit / 8, bit % 8);
-        let mut eight = [0_u8; 8];
-        let have = (self.bytes.len() - byte).min(8);
-        eight[..have].copy_from_slice(&self.bytes[byte..byte + have]);
-        #[allow(clippy::cast_possible_truncation, reason = "32 bits of the 64 are asked for")]
-        let word = (u64::from_le_bytes(eight) >> shift) as u32;
-        if len < 32 { word & ((1 << len) - 1) } else { word }
+        // Up to 64 bits from within a byte stretch over nine of them.
+        let mut bytes = [0_u8; 16];
+        let have = (self.bytes.len() - byte).min(9);
+        bytes[..have].copy_from_slice(&self.bytes[byte..byte + have]);
+        #[allow(clippy::cast_possible_truncation, reason = "64 bits of the 128 are asked for")]
+        let word = (u128::from_le_bytes(bytes) >> shift) as u64;
+        if len < 64 { word & ((1 << len) - 1) } else { word }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Many keys times many thresholds: a batch is parted by key once, and every key has a machine.
 
+mod held;
 mod partition;
 mod pool;
 mod screen;
@@ -18,6 +19,7 @@ use crate::core::error::TradeError;
 use crate::core::machine::{Machine, Settings, Workspace};
 use crate::core::trades::Trades;
 
+use held::Held;
 use partition::{Partition, Stretch};
 pub use screen::{Overlap, Report};
 use sinks::{Bars, Collect, Ids};
@@ -35,6 +37,7 @@ pub struct Grouped {
     rows_seen: u64,
     keep_incomplete: bool,
     output: Output,
+    held: Held,
     workspace: Workspace,
     /// What to do with trades that come again; without it nobody looks.
     overlap: Option<Overlap>,
@@ -81,6 +84,7 @@ impl Grouped {
             rows_seen: 0,
             keep_incomplete,
             output,
+            held: Held::default(),
             workspace: Workspace::default(),
             overlap: None,
             resumed_at: Vec::new(),
@@ -187,11 +191,25 @@ impl Grouped {
         let keep = self.keep_incomplete;
         let mut bars = Vec::new();
         let several = self.keys.is_some() || self.settings.thresholds.len() > 1;
-        self.feed(columns, by, |key| Bars::new(key, keep), |_, done| bars.extend(done.ended))?;
+        self.run(columns, by, |key| Bars::new(key, keep), |_, done| bars.extend(done.ended))?;
         if several {
             bars.sort_unstable_by_key(Ended::order);
         }
         Ok(bars)
+    }
+
+    /// As [`Self::push`], but bars may be held back; nothing while all of them are.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn feed(&mut self, columns: &[Series], by: &[Series]) -> Result<Option<Vec<Ended>>, Error> {
+        let bars = self.push(columns, by)?;
+        Ok(self.held.add(bars))
+    }
+
+    /// The bars held back.
+    pub fn held(&mut self) -> Vec<Ended> {
+        self.held.take()
     }
 
     /// The bar id of every row of a batch, by the first threshold.
@@ -200,7 +218,7 @@ impl Grouped {
     /// As [`Self::push`].
     pub fn push_ids(&mut self, columns: &[Series], by: &[Series]) -> Result<Vec<u32>, Error> {
         let mut ids = vec![0; columns.first().map_or(0, |s| s.len())];
-        self.feed(columns, by, |_| Ids::default(), |start, done| done.write(&mut ids[start..]))?;
+        self.run(columns, by, |_| Ids::default(), |start, done| done.write(&mut ids[start..]))?;
         Ok(ids)
     }
 
@@ -239,7 +257,7 @@ impl Grouped {
     }
 
     /// Runs a batch through the machines, all of it or nothing.
-    fn feed<C: Collect>(
+    fn run<C: Collect>(
         &mut self,
         columns: &[Series],
         by: &[Series],

@@ -135,6 +135,33 @@ impl BarStream {
         .transpose()
     }
 
+    /// As `push`, but bars may be held back until there are more of them.
+    fn feed<'py>(
+        &self,
+        py: Python<'py>,
+        frame: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (columns, by) = self.columns(frame)?;
+        py.detach(|| {
+            let mut state = self.lock()?;
+            let bars = state.feed(&columns, &by)?;
+            bars.map(|bars| state.frame(&bars)).transpose()
+        })
+        .map_err(to_python)?
+        .map(|frame| to_python_frame(py, frame))
+        .transpose()
+    }
+
+    /// The bars that were held back.
+    fn held(&self) -> PyResult<PyDataFrame> {
+        let held = || {
+            let mut state = self.lock()?;
+            let bars = state.held();
+            state.frame(&bars)
+        };
+        held().map(PyDataFrame).map_err(to_python)
+    }
+
     /// The bar id of every trade of a batch.
     fn push_ids(&self, py: Python<'_>, frame: &Bound<'_, PyAny>, name: &str) -> PyResult<PySeries> {
         let (columns, by) = self.columns(frame)?;
@@ -146,11 +173,13 @@ impl BarStream {
         .map_err(to_python)
     }
 
-    /// The bars that remain at the end: none, unless incomplete ones are kept.
+    /// The bars that remain at the end: those held back, and incomplete ones if they are kept.
     fn finish(&self) -> PyResult<PyDataFrame> {
         let finish = || {
-            let state = self.lock()?;
-            state.frame(&state.remaining())
+            let mut state = self.lock()?;
+            let mut bars = state.held();
+            bars.extend(state.remaining());
+            state.frame(&bars)
         };
         finish().map(PyDataFrame).map_err(to_python)
     }

@@ -24,7 +24,8 @@ from tests.store.trades import days_of_trades
 
 KILLS = 50
 
-# The folder syncs of a commit are slowed down, or it would be over before a kill could hit it.
+# The folder syncs of a commit are slowed down, or it would be over before a kill could hit it;
+# and its beginning is announced, so that some kills can be aimed at it.
 CHILD = """
 import sys, time
 from datetime import date
@@ -36,6 +37,11 @@ def slow_sync(folder):
     time.sleep(slow)
     sync(folder)
 commit._sync_folder = slow_sync
+carry_out = commit._carry_out
+def announced(*arguments):
+    print("committing", flush=True)
+    carry_out(*arguments)
+commit._carry_out = announced
 store, frame = TradeStore(sys.argv[1]), pl.scan_parquet(sys.argv[2])
 origin = Origin(sys.argv[2], "0" * 64, date(2024, 1, 1), date(2024, 1, 1))
 print("ready", flush=True)
@@ -57,6 +63,11 @@ def start_child(root: Path, frame: Path, slow: float) -> subprocess.Popen[str]:
     return child
 
 
+def wait_for_commit(child: subprocess.Popen[str]) -> None:
+    assert child.stdout is not None
+    assert child.stdout.readline() == "committing\n"
+
+
 def finish(child: subprocess.Popen[str]) -> None:
     child.communicate(timeout=120)
     assert child.returncode == 0
@@ -74,17 +85,23 @@ def test_a_killed_write_leaves_the_old_state_or_the_new(tmp_path: Path) -> None:
     shutil.copytree(base, root)
     with start_child(root, frame, 0.002) as child:
         started = time.monotonic()
+        wait_for_commit(child)
+        until_commit = time.monotonic() - started
         finish(child)
     whole_run = time.monotonic() - started
     expected = TradeStore(root).scan("BTC").collect()
     rng = random.Random(20)
     seen: Counter[str] = Counter()
     store, place = TradeStore(root), series(root, "trades", "BTC")
-    for _ in range(KILLS):
+    for kill in range(KILLS):
         shutil.rmtree(root)
         shutil.copytree(base, root)
         with start_child(root, frame, 0.002) as child:
-            time.sleep(rng.uniform(0, whole_run))
+            if kill % 2:  # anywhere in the commit, however long a busy machine took to get there
+                wait_for_commit(child)
+                time.sleep(rng.uniform(0, whole_run - until_commit))
+            else:
+                time.sleep(rng.uniform(0, whole_run))
             child.send_signal(signal.SIGKILL)
         decided = needs_recovery(place)
         phase = phase_of(root, decided=decided)
