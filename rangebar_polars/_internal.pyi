@@ -39,7 +39,7 @@ class BarStream:
     def push_ids(self, frame: pl.DataFrame, name: str) -> pl.Series:
         """The bar id of every trade of a batch."""
     def finish(self) -> pl.DataFrame:
-        """The bars that remain at the end: those held back, and incomplete ones if they are kept."""
+        """The bars that remain: those held back, and incomplete ones if they are kept."""
     def open_bars(self) -> pl.DataFrame:
         """The bars in progress, which stay in progress."""
     def watch(self, overlap: str) -> None:
