@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 # Rebuild the compiled part when any of these is newer.
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock pyproject.toml
 
+# What maturin tells pyo3's build script. Told anything else, cargo would compile all of Polars anew.
+AS_MATURIN = PYO3_CONFIG_FILE="$$(ls $(CURDIR)/target/maturin/pyo3-config-*.txt)" PYO3_BUILD_EXTENSION_MODULE=1
+
 .PHONY: help demo test lint bench bench-billion store-bench doc format clean
 
 help: ## Show what there is to make
@@ -43,7 +46,7 @@ test: lint $(VENV)/.test ## Everything: lints, types, the core's tests, the pack
 
 lint: $(VENV)/.test ## Formatting, lints and type checks
 	cargo fmt --check
-	cargo clippy --quiet --release --all-targets -- -D warnings
+	$(AS_MATURIN) cargo clippy --quiet --release --all-targets -- -D warnings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python

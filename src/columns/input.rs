@@ -167,34 +167,34 @@ impl Batch {
         })
     }
 
-    /// Calls `f` with every contiguous stretch as `(first row, trades)`, in order.
+    /// Calls `f` with every contiguous stretch of at most `most` rows as `(first row, trades)`, in
+    /// order.
     ///
     /// # Errors
     /// The first error of `f`.
     pub fn stretches(
         &self,
         offset: u64,
+        most: usize,
         mut f: impl FnMut(usize, &Trades<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let readable = self.null.map_or(self.len, |(_, row)| row);
         let mut start = 0;
         for &end in &self.ends {
-            let end = end.min(readable);
-            if end <= start {
-                continue;
+            while start < end.min(readable) {
+                let len = (end.min(readable) - start).min(most);
+                if len == self.len {
+                    f(0, &trades(&self.columns, len, offset)?)?;
+                } else {
+                    let slices: Vec<Column> = self
+                        .columns
+                        .iter()
+                        .map(|(r, s, scale)| (*r, slice(s, start, len), *scale))
+                        .collect();
+                    f(start, &trades(&slices, len, offset + start as u64)?)?;
+                }
+                start += len;
             }
-            let len = end - start;
-            if self.ends.len() == 1 && len == self.len {
-                f(0, &trades(&self.columns, len, offset)?)?;
-            } else {
-                let slices: Vec<Column> = self
-                    .columns
-                    .iter()
-                    .map(|(r, s, scale)| (*r, slice(s, start, len), *scale))
-                    .collect();
-                f(start, &trades(&slices, len, offset + start as u64)?)?;
-            }
-            start = end;
         }
         Ok(())
     }

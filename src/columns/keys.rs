@@ -5,6 +5,16 @@ use polars::prelude::*;
 
 use super::error::Error;
 
+/// Slots for keys found last, of 32 bytes each.
+const FOUND_BITS: u32 = 11;
+
+/// A slot for a view, by its upper bits multiplied: these depend on all below them.
+#[allow(clippy::cast_possible_truncation, reason = "folded to 64 bits, of which eleven are left")]
+fn quick_hash(bits: u128) -> usize {
+    let folded = (bits ^ (bits >> 64)) as u64;
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - FOUND_BITS)) as usize
+}
+
 /// Every key seen so far.
 #[derive(Clone)]
 pub struct Keys {
@@ -69,17 +79,20 @@ impl Keys {
         let [column] = columns else { return None };
         let texts = column.str().ok().filter(|texts| texts.null_count() == 0)?;
         let mut numbers = Vec::with_capacity(texts.len());
-        let mut last: Option<(u128, u32)> = None;
+        // What was found last, by a few bits of a quick hash: the map's own costs several times
+        // as much. No view is all ones, as that would be the length of a text.
+        let mut found = vec![(u128::MAX, 0_u32); 1 << FOUND_BITS];
         for chunk in texts.downcast_iter() {
             for view in chunk.views().iter() {
                 let bits = view.as_u128();
-                let number = match last {
-                    Some((same, number)) if same == bits => number,
-                    _ if !view.is_inline() => return None,
-                    _ => *self.short.get(&bits)?,
-                };
-                last = Some((bits, number));
-                numbers.push(number);
+                let slot = &mut found[quick_hash(bits)];
+                if slot.0 != bits {
+                    if !view.is_inline() {
+                        return None;
+                    }
+                    *slot = (bits, *self.short.get(&bits)?);
+                }
+                numbers.push(slot.1);
             }
         }
         Some(numbers)

@@ -103,7 +103,8 @@ fn divide_by_estimate(numerator: u128, denominator: u64) -> f64 {
         return divide_by_long_division(numerator, denominator);
     }
     // Both exact: 53 bits (or a power of two), and a power of two.
-    whole as u64 as f64 * f64::from_bits(((1023 - places) as u64) << FRACTION)
+    let scale = f64::from_bits(u64::from((1023 - places).unsigned_abs()) << FRACTION);
+    whole as i64 as f64 * scale
 }
 
 /// The way for any numerator.

@@ -27,6 +27,11 @@ use sinks::{Bars, Collect, Ids};
 /// Fewer rows than this are not worth waking other threads for.
 const PARALLEL_ROWS: usize = 16_384;
 
+/// Rows that are worked on at once, where there are keys: their columns fit a core's own cache,
+/// from which every key picks its rows. More where that would leave a key only a few.
+const CACHED_ROWS: usize = 32_768;
+const ROWS_OF_A_KEY: usize = 512;
+
 /// Machines by key, fed with frames.
 pub struct Grouped {
     settings: Settings,
@@ -276,7 +281,11 @@ impl Grouped {
         self.report = Report::default();
         let mut undo = Vec::new();
         let offset = self.rows_seen;
-        let fed = batch.stretches(offset, |start, trades| {
+        let most = match self.keys {
+            Some(_) => CACHED_ROWS.max(self.machines.len().saturating_mul(ROWS_OF_A_KEY)),
+            None => usize::MAX,
+        };
+        let fed = batch.stretches(offset, most, |start, trades| {
             let numbers = numbers.as_ref().map(|n| &n[start..start + trades.len]);
             let error = match numbers {
                 None => self.feed_one(trades, &make, &mut undo, |done| take(start, done)),
