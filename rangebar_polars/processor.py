@@ -368,7 +368,10 @@ class RangeBarProcessor:
             }
             machine = self._first_trade(given, key)
         with self._lock:
-            number, new = (0, False) if self._by is None else self._key_number(machine, key)
+            number, new = 0, False
+            if self._by is not None:
+                known = self._key_numbers.get(key)
+                number, new = (known, False) if known is not None else self._new_key(machine, key)
             ticks = timestamp if isinstance(timestamp, int) else self._ticks(timestamp)
             self._report = None
             try:
@@ -411,10 +414,8 @@ class RangeBarProcessor:
             raise TypeError(msg)
         return values
 
-    def _key_number(self, machine: _internal.BarStream, key: object) -> tuple[int, bool]:
-        number = self._key_numbers.get(key)
-        if number is not None:
-            return number, False
+    def _new_key(self, machine: _internal.BarStream, key: object) -> tuple[int, bool]:
+        """The number of a key not pushed singly before, and whether nothing of it came before."""
         values = dict(zip(self._by or (), ([v] for v in self._key_values(key)), strict=True))
         schema = {name: self._schema[name] for name in values}
         number, new = machine.key_number(pl.DataFrame(values, schema=schema))

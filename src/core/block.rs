@@ -63,7 +63,7 @@ pub struct Block {
     buys: [u64; CHUNKS],
     low: [i64; CHUNKS],
     high: [i64; CHUNKS],
-    /// Sums over all trades before the chunk.
+    /// Sums over all trades before the chunk, up to the one in which the block ends.
     before: Box<[Sums; CHUNKS + 1]>,
     /// `last_trade_id - first_trade_id + 1` of each trade.
     individual: Vec<u64>,
@@ -224,11 +224,7 @@ impl Block {
                 }
             }
         }
-        let end = self.len.next_multiple_of(CHUNK);
-        let last = self.price[self.len - 1];
-        self.price[self.len..end].fill(last);
-        self.quantity[self.len..end].fill(0);
-        for (c, chunk) in self.price[..end].as_chunks::<CHUNK>().0.iter().enumerate() {
+        for (c, chunk) in self.price[..self.len].chunks(CHUNK).enumerate() {
             (self.low[c], self.high[c]) = extremes(chunk);
         }
         Ok(())
@@ -251,35 +247,32 @@ impl Block {
     }
 
     fn add_up(&mut self, trades: &Trades<'_>) {
-        let chunks = self.len.div_ceil(CHUNK);
+        // Nobody asks for more than a part of a chunk that is not full.
+        let full = self.len / CHUNK;
         if trades.is_buyer_maker.is_none() {
-            self.buys[..chunks].fill(0);
+            self.buys[..self.len.div_ceil(CHUNK)].fill(0);
         }
         self.summed = trades.quantity.is_some() && self.wide.is_empty();
         if self.summed {
-            let (price, quantity) =
-                (&self.price[..chunks * CHUNK], &self.quantity[..chunks * CHUNK]);
+            let (price, quantity) = (&self.price[..full * CHUNK], &self.quantity[..full * CHUNK]);
             prefix_sums(price, quantity, &self.buys, &mut self.before);
         } else {
-            self.before[..=chunks].fill(Sums::default());
+            self.before[..=full].fill(Sums::default());
         }
         if trades.is_buyer_maker.is_some() {
             let mut count = 0;
-            for c in 0..chunks {
-                self.before[c].buy_count = count;
-                count += u64::from(self.buys[c].count_ones());
+            for (sums, buys) in self.before[1..=full].iter_mut().zip(&self.buys) {
+                count += u64::from(buys.count_ones());
+                sums.buy_count = count;
             }
-            self.before[chunks].buy_count = count;
         }
         if trades.first_trade_id.is_some() && trades.last_trade_id.is_some() {
-            self.individual[self.len..chunks * CHUNK].fill(0);
             let mut count = 0_u64;
-            for c in 0..chunks {
-                self.before[c].individual_count = count;
-                let chunk = &self.individual[c * CHUNK..(c + 1) * CHUNK];
+            let chunks = self.individual.as_chunks::<CHUNK>().0;
+            for (sums, chunk) in self.before[1..=full].iter_mut().zip(chunks) {
                 count += chunk.iter().sum::<u64>();
+                sums.individual_count = count;
             }
-            self.before[chunks].individual_count = count;
         } else {
             self.individual.clear();
         }

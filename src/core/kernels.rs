@@ -1,8 +1,8 @@
 //! The loops over a block's trades, compiled for several instruction sets.
 //!
 //! Each works on whole chunks of 64 trades, eight side by side, and has no branch that depends
-//! on a trade, so that the compiler can vectorize it. Positions past the last trade of a block
-//! hold a copy of its price and no quantity, which changes nothing.
+//! on a trade, so that the compiler can vectorize it. What stands past the last trade of a block
+//! is left from blocks before it, and read but never used.
 
 use super::bar::Sums;
 use super::price::{MIN_PRICE, shifted, shifted_units};
@@ -41,20 +41,24 @@ widest! {
 fn convert_prices_body(source: &[f64], prices: &mut Prices<'_>) -> bool {
     let (chunks, tail) = source.as_chunks::<CHUNK>();
     let targets = prices.units.as_chunks_mut::<CHUNK>().0;
+    let extremes = prices.low.iter_mut().zip(prices.high.iter_mut());
     let mut bits = 0;
-    for (c, chunk) in chunks.iter().enumerate() {
-        bits |=
-            convert_price_chunk(chunk, &mut targets[c], &mut prices.low[c], &mut prices.high[c]);
+    let mut least = i64::MAX;
+    for (c, (target, (low, high))) in targets.iter_mut().zip(extremes).enumerate() {
+        let target = target.as_chunks_mut().0;
+        if let Some(chunk) = chunks.get(c) {
+            bits |= convert_groups(chunk.as_chunks().0, target, low, high);
+        } else if let Some(&last) = tail.last().filter(|_| c == chunks.len()) {
+            // The last group is filled up with a price of its own, which changes no extreme.
+            let mut chunk = [last; CHUNK];
+            chunk[..tail.len()].copy_from_slice(tail);
+            let groups = tail.len().div_ceil(LANES);
+            bits |= convert_groups(&chunk.as_chunks().0[..groups], target, low, high);
+        } else {
+            break;
+        }
+        least = least.min(*low);
     }
-    if let Some(&last) = tail.last() {
-        let mut chunk = [last; CHUNK];
-        chunk[..tail.len()].copy_from_slice(tail);
-        let c = chunks.len();
-        bits |=
-            convert_price_chunk(&chunk, &mut targets[c], &mut prices.low[c], &mut prices.high[c]);
-    }
-    let filled = source.len().div_ceil(CHUNK);
-    let least = prices.low[..filled].iter().copied().min().unwrap_or(0);
     // 0.6e-8 would round up to one unit, but is below the smallest price.
     let high_enough = least > 1 || (least == 1 && source.iter().all(|&x| x >= MIN_PRICE));
     bits >> NARROW_BITS == 0 && high_enough
@@ -64,9 +68,9 @@ fn convert_prices_body(source: &[f64], prices: &mut Prices<'_>) -> bool {
 /// infinity turns into, leaves a high bit.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "part of the loop above")]
-fn convert_price_chunk(
-    source: &[f64; CHUNK],
-    units: &mut [i64; CHUNK],
+fn convert_groups(
+    source: &[Group<f64>],
+    units: &mut [Group<i64>],
     low: &mut i64,
     high: &mut i64,
 ) -> u64 {
@@ -74,8 +78,7 @@ fn convert_price_chunk(
     // Extremes of what the adder makes of a price: a positive float, in the order of the units.
     let mut least: Group<f64> = [f64::INFINITY; LANES];
     let mut most: Group<f64> = [0.0; LANES];
-    let groups = source.as_chunks::<LANES>().0.iter().zip(units.as_chunks_mut::<LANES>().0);
-    for (group, slots) in groups {
+    for (group, slots) in source.iter().zip(units) {
         for j in 0..LANES {
             let x = shifted(group[j]);
             slots[j] = shifted_units(x);
@@ -105,7 +108,6 @@ fn convert_quantities_body(source: &[f64], quantity: &mut [i64; BLOCK]) -> bool 
         // The sign too: the smallest negative would round to 0.
         bits |= slot.cast_unsigned() | (x.to_bits() & SIGN);
     }
-    quantity[source.len()..source.len().next_multiple_of(CHUNK)].fill(0);
     bits >> NARROW_BITS == 0
 }
 
@@ -128,7 +130,7 @@ fn count_individual_body(first: &[i64], last: &[i64], count: &mut [u64]) -> bool
 }
 
 widest! {
-    /// Sums over all trades before each chunk.
+    /// Sums over all trades before each chunk, and over all of them.
     pub fn prefix_sums(price: &[i64], quantity: &[i64], buys: &[u64; CHUNKS], before: &mut [Sums; CHUNKS + 1]) -> ()
         = prefix_sums_body
 }
