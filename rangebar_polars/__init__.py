@@ -35,7 +35,8 @@ from rangebar_polars._options import THRESHOLD_PRESETS
 from rangebar_polars.exceptions import CheckpointError, InvalidTradeError, RangeBarError
 from rangebar_polars.expressions import bar_id, bars
 from rangebar_polars.frames import range_bars, with_bar_id
-from rangebar_polars.processor import PushReport, RangeBarProcessor
+from rangebar_polars.processor import RangeBarProcessor
+from rangebar_polars.reports import PushReport
 from rangebar_polars.resume import ResumeHandle, UpdateReport, resume_bars, update_bars
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import base64
 import io
 import json
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
-from typing import Any, Final, Literal, Protocol, TypeAlias, cast, runtime_checkable
+from typing import Any, Final, Literal, TypeAlias, cast
 
 import polars as pl
 
@@ -28,62 +28,14 @@ from rangebar_polars._options import (
     span_of,
     thresholds_of,
 )
+from rangebar_polars.arrow import ArrowStream, batches_of
 from rangebar_polars.exceptions import CheckpointError, RangeBarError
+from rangebar_polars.reports import PushReport
 from rangebar_polars.streaming import stream
 
-__all__ = ["ArrowStream", "PushReport", "RangeBarProcessor"]
+__all__ = ["RangeBarProcessor"]
 
 Overlap: TypeAlias = Literal["error", "skip"]
-
-
-@runtime_checkable
-class ArrowStream(Protocol):
-    """Anything that hands out an Arrow stream: pyarrow, DuckDB, pandas, nanoarrow, ..."""
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """Return a PyCapsule named ``arrow_array_stream``."""
-        ...
-
-
-@dataclass(frozen=True)
-class PushReport:
-    """
-    How the trades of one push followed those before it.
-
-    Attributes
-    ----------
-    rows : int
-        Trades looked at.
-    skipped : int
-        Trades left out because they were there before (`on_overlap="skip"`).
-    missing : int
-        Aggregate trade ids that no trade came for.
-    gaps : int
-        Stretches of missing ids.
-    first_gap : tuple of int, or None
-        Row of the first trade after a gap, counted from the start of the stream, and the ids
-        before and after the gap.
-    """
-
-    rows: int = 0
-    skipped: int = 0
-    missing: int = 0
-    gaps: int = 0
-    first_gap: tuple[int, int, int] | None = None
-
-    @property
-    def is_contiguous(self) -> bool:
-        """Whether nothing is missing and nothing came again."""
-        return self.missing == 0 and self.skipped == 0
-
-    def __add__(self, other: PushReport) -> PushReport:
-        return PushReport(
-            self.rows + other.rows,
-            self.skipped + other.skipped,
-            self.missing + other.missing,
-            self.gaps + other.gaps,
-            self.first_gap or other.first_gap,
-        )
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -299,7 +251,7 @@ class RangeBarProcessor:
                 frames.extend(stream(plan, push))
                 del machine
             else:
-                frames.extend(bars for batch in _batches(trades) if (bars := push(batch)).height)
+                frames.extend(bars for batch in batches_of(trades) if (bars := push(batch)).height)
         except BaseException:
             # A batch that is refused leaves no trace, nor do the batches of the same push.
             if self._machine is not None:
@@ -573,16 +525,3 @@ class RangeBarProcessor:
             if name != "on_overlap" and ours[name] != theirs.get(name):
                 msg = f"{where} was made with {name}={theirs.get(name)!r}, not {ours[name]!r}"
                 raise CheckpointError(msg)
-
-
-def _batches(trades: ArrowStream) -> Iterator[pl.DataFrame]:
-    """The batches of another library's trades."""
-    if isinstance(trades, ArrowStream):  # pyright: ignore[reportUnnecessaryIsInstance]
-        return iter(_internal.ArrowBatches(trades.__arrow_c_stream__()))
-    if hasattr(trades, "__arrow_c_array__"):
-        return iter([pl.DataFrame(trades)])
-    msg = (
-        "trades must be a polars frame or have the Arrow PyCapsule interface, "
-        f"got {type(trades).__name__}"
-    )
-    raise TypeError(msg)
