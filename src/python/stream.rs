@@ -6,6 +6,7 @@ use polars::prelude::{DataFrame, IntoSeries as _, NamedFromOwned as _, PlSmallSt
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3_polars::{PyDataFrame, PySeries};
 
 use super::error::to_python;
@@ -40,9 +41,22 @@ impl BarStream {
 
 /// The columns that are read, and no others: a frame may have many more.
 fn pick(frame: &Bound<'_, PyAny>, names: &[PlSmallStr]) -> PyResult<Vec<Series>> {
-    let get_column = intern!(frame.py(), "get_column");
+    let py = frame.py();
+    let have: Vec<PyBackedStr> = frame.getattr(intern!(py, "columns"))?.extract()?;
+    // All at once where most are wanted: a call for each costs more than a small batch itself.
+    let all = if have.len() <= 2 * names.len() {
+        Some(frame.call_method0(intern!(py, "get_columns"))?)
+    } else {
+        None
+    };
     let series = |name: &PlSmallStr| {
-        Ok(frame.call_method1(get_column, (name.as_str(),))?.extract::<PySeries>()?.0)
+        let at = have.iter().position(|known| **known == **name);
+        let column = match (&all, at) {
+            (Some(all), Some(at)) => all.get_item(at)?,
+            // Also where there is none: the error is Polars' own.
+            _ => frame.call_method1(intern!(py, "get_column"), (name.as_str(),))?,
+        };
+        Ok(column.extract::<PySeries>()?.0)
     };
     names.iter().map(series).collect()
 }
