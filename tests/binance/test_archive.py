@@ -257,7 +257,8 @@ def test_zips_that_are_refused(
     with pytest.raises(ArchiveError, match=message):
         scan(server, store).collect()
     assert store.days("BTCUSDT", source=BTC.source) == DAYS[:2]
-    assert not list(store.root.rglob("*.part"))
+    # The file behind it may have been fetched already, and then waits for the next run.
+    assert not list(store.root.rglob(f"{file.name}.*.part"))
 
 
 def test_a_broken_line_stores_nothing_of_its_file(server: ArchiveServer, store: TradeStore) -> None:
