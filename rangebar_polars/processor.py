@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta, timezone
-from typing import Any, Final, Literal, TypeAlias, cast
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
 
 import polars as pl
 
@@ -30,27 +28,14 @@ from rangebar_polars._options import (
 )
 from rangebar_polars.arrow import ArrowStream, batches_of
 from rangebar_polars.exceptions import CheckpointError, RangeBarError
+from rangebar_polars.packing import pack, unpack
 from rangebar_polars.reports import PushReport
-from rangebar_polars.streaming import stream
+from rangebar_polars.single import guessed_schema, key_values_of, ticks_of
+from rangebar_polars.streaming import only, stream
 
 __all__ = ["RangeBarProcessor"]
 
 Overlap: TypeAlias = Literal["error", "skip"]
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_TICKS: Final = {"ns": 1_000_000_000, "us": 1_000_000, "ms": 1_000}
-
-
-def _pack(frame: pl.DataFrame) -> str:
-    """A frame as text: Arrow IPC, which keeps every dtype and will be read for ever."""
-    buffer = io.BytesIO()
-    frame.write_ipc(buffer)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _unpack(text: str) -> pl.DataFrame:
-    return pl.read_ipc(io.BytesIO(base64.b64decode(text)))
 
 
 class RangeBarProcessor:
@@ -246,10 +231,9 @@ class RangeBarProcessor:
 
         try:
             if isinstance(trades, pl.LazyFrame):
-                machine = self._going(trades.collect_schema())
-                plan = trades.select(list(self._schema))
-                frames.extend(stream(plan, push))
-                del machine
+                schema = trades.collect_schema()
+                self._going(schema)
+                frames.extend(stream(only(trades, schema, self._schema), push))
             else:
                 frames.extend(bars for batch in batches_of(trades) if (bars := push(batch)).height)
         except BaseException:
@@ -346,29 +330,12 @@ class RangeBarProcessor:
 
     def _first_trade(self, given: dict[str, Any], key: object) -> _internal.BarStream:
         """Guess what trades look like from the first of them."""
-        values: dict[str, Any] = {}
-        for role, name in vars(self._columns).items():
-            column = role if isinstance(name, Auto) else name
-            if column is not None and given[role] is not None:
-                values[column] = [
-                    float(given[role]) if role in ("price", "quantity") else given[role]
-                ]
-        for name, value in zip(self._by or (), self._key_values(key), strict=True):
-            values[name] = [value]
-        return self._going(pl.DataFrame(values).schema)
-
-    def _key_values(self, key: object) -> tuple[object, ...]:
-        if self._by is None:
-            return ()
-        values = cast("tuple[object, ...]", key) if isinstance(key, tuple) else (key,)
-        if len(values) != len(self._by):
-            msg = f"key must have a value for each of {self._by}, got {key!r}"
-            raise TypeError(msg)
-        return values
+        key_values = key_values_of(key, self._by)
+        return self._going(guessed_schema(self._columns, given, self._by, key_values))
 
     def _new_key(self, machine: _internal.BarStream, key: object) -> tuple[int, bool]:
         """The number of a key not pushed singly before, and whether nothing of it came before."""
-        values = dict(zip(self._by or (), ([v] for v in self._key_values(key)), strict=True))
+        values = dict(zip(self._by or (), ([v] for v in key_values_of(key, self._by)), strict=True))
         schema = {name: self._schema[name] for name in values}
         number, new = machine.key_number(pl.DataFrame(values, schema=schema))
         self._key_numbers[key] = number
@@ -379,19 +346,7 @@ class RangeBarProcessor:
         name = self._roles.get("timestamp")
         if timestamp is None or name is None:
             return None
-        dtype = self._schema[name]
-        unit = (
-            (dtype.time_unit or "us")
-            if isinstance(dtype, pl.Datetime)
-            else self._settings.time_unit
-        )
-        if unit is None:
-            msg = "a datetime for an Int64 timestamp needs time_unit='ns', 'us' or 'ms'"
-            raise TypeError(msg)
-        # A naive time is taken as it stands, as Polars does.
-        aware = timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=timezone.utc)
-        microseconds = (aware - _EPOCH) // timedelta(microseconds=1)
-        return microseconds * _TICKS[unit] // 1_000_000
+        return ticks_of(timestamp, self._schema[name], self._settings.time_unit)
 
     def open_bars(self) -> pl.DataFrame:
         """
@@ -443,9 +398,9 @@ class RangeBarProcessor:
                 Settings(self._settings.thresholds).options(["price"]),
                 None,
             )
-            schema = _pack(pl.DataFrame(schema=self._schema)) if self._machine else None
+            schema = pack(pl.DataFrame(schema=self._schema)) if self._machine else None
             keys = machine.keys() if self._machine else None
-            packed = _pack(keys) if keys is not None else None
+            packed = pack(keys) if keys is not None else None
             return machine.checkpoint(self._options(), schema, packed)
 
     @classmethod
@@ -478,8 +433,8 @@ class RangeBarProcessor:
             msg = f"the checkpoint's options make no processor: {error}"
             raise CheckpointError(msg) from error
         if schema is not None:
-            machine = processor._start(_unpack(schema).schema)
-            machine.resume(text, _unpack(keys) if keys is not None else None)
+            machine = processor._start(unpack(schema).schema)
+            machine.resume(text, unpack(keys) if keys is not None else None)
         return processor
 
     def bars_schema(self, trades: pl.Schema) -> pl.Schema:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Container, Generator, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -16,7 +16,7 @@ from rangebar_polars import _internal
 from rangebar_polars._options import Settings
 from rangebar_polars._prefetch import bounded_prefetch
 
-__all__ = ["BarIdSource", "BarSource", "Stop", "answer", "register", "stream"]
+__all__ = ["BarIdSource", "BarSource", "Stop", "answer", "only", "register", "stream"]
 
 
 _POLL_SECONDS = 0.2
@@ -142,6 +142,16 @@ def stream(
             raise
 
 
+def only(plan: pl.LazyFrame, schema: pl.Schema, names: Container[str]) -> pl.LazyFrame:
+    """
+    `plan`, of the given schema, with no other columns than these, in its own order.
+
+    A scan asked for columns in another order than the file's puts a step behind itself that
+    moves them, in which up to a dozen row groups pile up.
+    """
+    return plan.select([name for name in schema if name in names])
+
+
 @cache
 def _source_keywords() -> frozenset[str]:
     """What `register_io_source` of the installed Polars knows."""
@@ -203,15 +213,6 @@ class _Source:
     """Column names by part."""
     by: list[str] | None
     settings: Settings
-
-    def _only(self, plan: pl.LazyFrame, names: set[str]) -> pl.LazyFrame:
-        """
-        `plan` with no other columns than these, in its own order.
-
-        A scan asked for columns in another order than the file's puts a step behind itself that
-        moves them, in which up to a dozen row groups pile up.
-        """
-        return plan.select([name for name in self.schema if name in names])
 
     def _machine(self, roles: dict[str, str], wanted: list[str] | None) -> _internal.BarStream:
         """A machine with no trade seen; made anew for every run, so that runs are equal."""
@@ -281,7 +282,7 @@ class BarSource(_Source):
             if (on_keys := _on_keys(predicate, self.by, n_rows))
             else self.trades
         )
-        plan = self._only(plan, {*roles.values(), *(self.by or ())})
+        plan = only(plan, self.schema, {*roles.values(), *(self.by or ())})
         machine = self._machine(roles, wanted)
 
         def bars() -> Iterator[pl.DataFrame]:
@@ -326,7 +327,7 @@ class BarIdSource(_Source):
             else self.trades
         )
         machine = self._machine(self.columns, None)
-        plan = self._only(plan, {*asked, *roots, *self.columns.values(), *(self.by or ())})
+        plan = only(plan, self.schema, {*asked, *roots, *self.columns.values(), *(self.by or ())})
 
         def work(batch: pl.DataFrame) -> pl.DataFrame:
             return batch.with_columns(machine.push_ids(batch, self.name))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -12,6 +14,8 @@ from polars._typing import EngineType
 from polars.io.plugins import register_io_source
 
 import rangebar_polars as rb
+from rangebar_polars import streaming
+from rangebar_polars.streaming import stream
 from tests.compare import assert_bars_equal, assert_same_bits
 from tests.doors import ENGINES, WAITS_FOR_EVER
 from tests.oracle import oracle_bars
@@ -71,6 +75,30 @@ def test_with_bar_id_reads_what_is_asked_and_no_more() -> None:
     assert_same_bits(out, expected)
     read = columns_read(counter)
     assert {"quantity"} <= read <= {"quantity", "timestamp", "price", "symbol"}
+
+
+@pytest.mark.parametrize("ids", [False, True])
+def test_a_scan_keeps_the_order_of_its_columns(
+    ids: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another order they would pile up in a step behind the scan: see `streaming.only`."""
+    frame = walk()
+    frame.select(reversed(frame.columns)).write_parquet(tmp_path / "trades.parquet")
+    plans: list[pl.LazyFrame] = []
+
+    def noted(plan: pl.LazyFrame, work: Any) -> Any:
+        plans.append(plan)
+        return stream(plan, work)
+
+    monkeypatch.setattr(streaming, "stream", noted)
+    trades = pl.scan_parquet(tmp_path / "trades.parquet")
+    lazy = trades.rangebar.with_bar_id if ids else trades.rangebar.bars  # type: ignore
+    lazy(THRESHOLD, by="symbol").collect()
+    (plan,) = plans
+    assert "price" in plan.collect_schema().names()
+    in_file = [name for name in trades.collect_schema() if name in plan.collect_schema()]
+    assert plan.collect_schema().names() == in_file
+    assert "SELECT" not in plan.explain()
 
 
 def test_the_number_of_bars_alone() -> None:

@@ -8,6 +8,9 @@ use super::error::Error;
 /// Slots for keys found last, of 32 bytes each.
 const FOUND_BITS: u32 = 11;
 
+/// An empty slot: a short text's view begins with its length, so none is all ones.
+const NOT_FOUND: (u128, u32) = (u128::MAX, 0);
+
 /// A slot for a view, by its upper bits multiplied: these depend on all below them.
 #[allow(clippy::cast_possible_truncation, reason = "folded to 64 bits, of which eleven are left")]
 fn quick_hash(bits: u128) -> usize {
@@ -24,6 +27,9 @@ pub struct Keys {
     numbers: PlHashMap<Box<[u8]>, u32>,
     /// The same for short texts, by their view: what a symbol mostly is, and needs no encoding.
     short: PlHashMap<u128, u32>,
+    /// What was found in `short` last, by a few bits of a quick hash: the map's own costs several
+    /// times as much.
+    found: Box<[(u128, u32)]>,
     /// The keys themselves, one row each.
     rows: DataFrame,
 }
@@ -40,6 +46,7 @@ impl Keys {
             dtypes,
             numbers: PlHashMap::default(),
             short: PlHashMap::default(),
+            found: vec![NOT_FOUND; 1 << FOUND_BITS].into(),
             rows: DataFrame::empty_with_schema(&schema),
         }
     }
@@ -75,17 +82,14 @@ impl Keys {
     }
 
     /// The numbers of short texts that have all been seen; or nothing, for the general way.
-    fn number_short(&self, columns: &[Series]) -> Option<Vec<u32>> {
+    fn number_short(&mut self, columns: &[Series]) -> Option<Vec<u32>> {
         let [column] = columns else { return None };
         let texts = column.str().ok().filter(|texts| texts.null_count() == 0)?;
         let mut numbers = Vec::with_capacity(texts.len());
-        // What was found last, by a few bits of a quick hash: the map's own costs several times
-        // as much. No view is all ones, as that would be the length of a text.
-        let mut found = vec![(u128::MAX, 0_u32); 1 << FOUND_BITS];
         for chunk in texts.downcast_iter() {
             for view in chunk.views().iter() {
                 let bits = view.as_u128();
-                let slot = &mut found[quick_hash(bits)];
+                let slot = &mut self.found[quick_hash(bits)];
                 if slot.0 != bits {
                     if !view.is_inline() {
                         return None;
@@ -157,6 +161,7 @@ impl Keys {
         if self.numbers.len() > len {
             self.numbers.retain(|_, number| (*number as usize) < len);
             self.short.retain(|_, number| (*number as usize) < len);
+            self.found.fill(NOT_FOUND);
             self.rows = self.rows.head(Some(len));
         }
     }

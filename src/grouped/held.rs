@@ -15,15 +15,15 @@ pub struct Held {
 }
 
 impl Held {
-    /// Takes bars. Gives all there are, once they are worth it.
-    pub fn add(&mut self, mut bars: Vec<Ended>) -> Option<Vec<Ended>> {
+    /// Takes bars. Gives all there are once they are worth it, until then none.
+    pub fn add(&mut self, mut bars: Vec<Ended>) -> Vec<Ended> {
         if self.bars.is_empty() {
             self.bars = bars;
         } else {
             self.bars.append(&mut bars);
         }
         let enough = (self.given / 8).clamp(1, MOST);
-        (self.bars.len() >= enough).then(|| self.take())
+        if self.bars.len() >= enough { self.take() } else { Vec::new() }
     }
 
     /// Gives all there are.

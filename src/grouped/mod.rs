@@ -203,11 +203,11 @@ impl Grouped {
         Ok(bars)
     }
 
-    /// As [`Self::push`], but bars may be held back; nothing while all of them are.
+    /// As [`Self::push`], but bars may be held back; none while all of them are.
     ///
     /// # Errors
     /// As [`Self::push`].
-    pub fn feed(&mut self, columns: &[Series], by: &[Series]) -> Result<Option<Vec<Ended>>, Error> {
+    pub fn feed(&mut self, columns: &[Series], by: &[Series]) -> Result<Vec<Ended>, Error> {
         let bars = self.push(columns, by)?;
         Ok(self.held.add(bars))
     }

@@ -13,6 +13,7 @@ use super::error::to_python;
 use super::options::Options;
 use crate::columns::error::Error;
 use crate::columns::input::Layout;
+use crate::columns::output::Ended;
 use crate::core::checkpoint::{Checkpoint, CheckpointError};
 use crate::core::error::Field;
 use crate::core::trades::{Bits, Numbers, Trades};
@@ -34,8 +35,30 @@ impl BarStream {
         })
     }
 
+    /// The columns of trades, and those of keys.
     fn columns(&self, frame: &Bound<'_, PyAny>) -> PyResult<(Vec<Series>, Vec<Series>)> {
-        Ok((pick(frame, &self.names)?, pick(frame, &self.by)?))
+        let names: Vec<PlSmallStr> = self.names.iter().chain(&self.by).cloned().collect();
+        let mut columns = pick(frame, &names)?;
+        let by = columns.split_off(self.names.len());
+        Ok((columns, by))
+    }
+
+    /// A frame of the bars that `take` makes of a batch; None for none, as a frame takes time.
+    fn bars<'py>(
+        &self,
+        py: Python<'py>,
+        frame: &Bound<'py, PyAny>,
+        take: impl FnOnce(&mut Grouped, &[Series], &[Series]) -> Result<Vec<Ended>, Error> + Send,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (columns, by) = self.columns(frame)?;
+        py.detach(|| {
+            let mut state = self.lock()?;
+            let bars = take(&mut state, &columns, &by)?;
+            if bars.is_empty() { Ok(None) } else { state.frame(&bars).map(Some) }
+        })
+        .map_err(to_python)?
+        .map(|frame| to_python_frame(py, frame))
+        .transpose()
     }
 }
 
@@ -132,21 +155,13 @@ impl BarStream {
         Ok(Self { state: Mutex::new(state), names, by })
     }
 
-    /// The bars that a batch closes; None if it closes none, as a frame takes time to make.
+    /// The bars that a batch closes; None if it closes none.
     fn push<'py>(
         &self,
         py: Python<'py>,
         frame: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let (columns, by) = self.columns(frame)?;
-        py.detach(|| {
-            let mut state = self.lock()?;
-            let bars = state.push(&columns, &by)?;
-            if bars.is_empty() { Ok(None) } else { state.frame(&bars).map(Some) }
-        })
-        .map_err(to_python)?
-        .map(|frame| to_python_frame(py, frame))
-        .transpose()
+        self.bars(py, frame, Grouped::push)
     }
 
     /// As `push`, but bars may be held back until there are more of them.
@@ -155,15 +170,7 @@ impl BarStream {
         py: Python<'py>,
         frame: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let (columns, by) = self.columns(frame)?;
-        py.detach(|| {
-            let mut state = self.lock()?;
-            let bars = state.feed(&columns, &by)?;
-            bars.map(|bars| state.frame(&bars)).transpose()
-        })
-        .map_err(to_python)?
-        .map(|frame| to_python_frame(py, frame))
-        .transpose()
+        self.bars(py, frame, Grouped::feed)
     }
 
     /// The bars that were held back.
