@@ -21,7 +21,8 @@ $(VENV)/.tools: pyproject.toml
 
 # Release mode always: an unoptimized build is of no use to anybody here.
 $(VENV)/.built: $(VENV)/.tools $(SOURCES)
-	. $(BIN)/activate && maturin develop --release --quiet
+	@echo 'Compiling with Polars: about a quarter of an hour on two cores the first time, seconds later on.'
+	. $(BIN)/activate && maturin develop --release
 	touch $@
 
 $(VENV)/.demo: $(VENV)/.built
