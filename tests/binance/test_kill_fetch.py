@@ -23,10 +23,18 @@ from tests.children import child_environment
 KILLS = 50
 DAYS = [date(2024, 1, 29) + timedelta(days=n) for n in range(6)]
 
+# A file is taken in so quickly that a kill would hardly ever hit it: it is announced, and slowed.
 CHILD = """
-import sys
+import sys, time
 from rangebar_polars.binance import scan_binance
 from rangebar_polars.store import TradeStore
+from rangebar_polars.store.parquet import DayWriter
+close = DayWriter.close
+def slow_close(writer):
+    print("staging", flush=True)
+    time.sleep(0.005)
+    close(writer)
+DayWriter.close = slow_close
 plan = scan_binance("BTCUSDT", sys.argv[3], sys.argv[4], market="um",
     store=TradeStore(sys.argv[1]), base_url=sys.argv[2], backoff_s=0.01)
 print("ready", flush=True)
@@ -49,7 +57,16 @@ def start_child(root: Path, url: str) -> subprocess.Popen[str]:
 def finish(child: subprocess.Popen[str]) -> int:
     out, _ = child.communicate(timeout=120)
     assert child.returncode == 0
-    return int(out)
+    return int(out.split()[-1])
+
+
+def wait_for_staging(child: subprocess.Popen[str], times: int) -> None:
+    """Come back when a file is taken in for so many times, or there are none left."""
+    assert child.stdout is not None
+    for line in child.stdout:
+        times -= line == "staging\n"
+        if times == 0:
+            return
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
@@ -71,9 +88,13 @@ def test_killed_fetches_end_in_the_same_store(tmp_path: Path) -> None:
             attempt += 1
             root = tmp_path / f"store-{attempt}"
             # The same store is killed again and again, until a run gets through.
-            for _ in range(8):
+            for turn in range(8):
                 with start_child(root, server.url) as child:
-                    time.sleep(rng.uniform(0, whole_run))
+                    if turn % 2:
+                        wait_for_staging(child, rng.randrange(1, 3))
+                        time.sleep(rng.uniform(0, 0.01))
+                    else:
+                        time.sleep(rng.uniform(0, whole_run))
                     child.send_signal(signal.SIGKILL)
                 kills += 1
                 seen[state(root)] += 1
