@@ -10,6 +10,7 @@ import polars as pl
 from polars.exceptions import ColumnNotFoundError
 
 from rangebar_polars.exceptions import InvalidTradeError, RangeBarError
+from rangebar_polars.store.grid import DIVISOR, UNITS
 from rangebar_polars.store.typed import as_dtype
 
 __all__ = ["ID", "Names", "TimeUnit", "check_batch", "normalise"]
@@ -74,6 +75,9 @@ def normalise(frame: pl.LazyFrame, names: Names, time_unit: TimeUnit | None) -> 
     for name, dtype in schema.items():
         if name in taken:
             continue
+        if name in (UNITS, DIVISOR):
+            msg = f"column '{name}' is named like one that the store adds itself: rename or drop it"
+            raise RangeBarError(msg)
         if any(name == stored for stored, _ in pairs):
             msg = f"column '{name}' stands in the way of '{dict(pairs)[name]}': rename or drop it"
             raise RangeBarError(msg)

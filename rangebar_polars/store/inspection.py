@@ -11,12 +11,11 @@ import polars as pl
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.batches import iter_batches
 from rangebar_polars.store.columns import ID
-from rangebar_polars.store.grid import SCALED
+from rangebar_polars.store.grid import DIVISOR
 from rangebar_polars.store.manifest import read_manifest
-from rangebar_polars.store.parquet import Footer, checked_row_groups, read_footer
+from rangebar_polars.store.parquet import Footer, checked_row_groups, exact_sums, read_footer
 from rangebar_polars.store.reading import scan_series
 from rangebar_polars.store.span import day_of, parse_span
-from rangebar_polars.store.typed import int_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -130,16 +129,16 @@ def _problems(day: date, path: Path) -> Iterator[str]:
             yield from _group_problems(group, footer, day, rows, last_id)
             rows += group.height
             last_id = group[ID][-1]
-            for name in sums:
-                sums[name] += int_sum(group[f"{name}_units"])
+            for name, total in exact_sums(group).items():
+                sums[name] = sums.get(name, 0) + total
     except (OSError, ValueError) as error:  # what pyarrow raises about damaged pages
         yield f"unreadable from row {rows} on: {error}"
         return
     if rows != footer.rows:
         yield f"{rows} rows, {footer.rows} were noted"
     for name, total in sums.items():
-        if total != footer.sums[name]:
-            yield f"the sum of {name} is {total} units, {footer.sums[name]} were noted"
+        if total != footer.sums.get(name):
+            yield f"the sum of {name} is {total}, {footer.sums.get(name)} was noted"
 
 
 def _group_problems(
@@ -158,8 +157,5 @@ def _group_problems(
     first, last = times.min(), times.max()
     if isinstance(first, int) and isinstance(last, int) and {day_of(first), day_of(last)} != {day}:
         yield f"times from {day_of(first)} to {day_of(last)} in the file of {day}"
-    for name in SCALED:
-        if name in footer.divisors:
-            divisors = group[f"{name}_divisor"]
-            if not (divisors == footer.divisors[name]).all():
-                yield f"{name} has another divisor than the noted {footer.divisors[name]}"
+    if not (group[DIVISOR] == footer.divisor).all():
+        yield f"price has another divisor than the noted {footer.divisor}"

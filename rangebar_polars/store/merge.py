@@ -14,7 +14,7 @@ from polars.exceptions import PolarsError
 
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.columns import ID
-from rangebar_polars.store.grid import Scales, rescale
+from rangebar_polars.store.grid import Grid, rescale
 from rangebar_polars.store.parquet import ROW_GROUP, DayWriter
 from rangebar_polars.store.stage import sorted_once
 
@@ -27,7 +27,7 @@ __all__ = ["merge_files"]
 _MAX_ROWS = 4 * ROW_GROUP
 
 
-def merge_files(sources: list[Path], ids: tuple[int, int], scales: Scales, out: Path) -> DayWriter:
+def merge_files(sources: list[Path], ids: tuple[int, int], grid: Grid, out: Path) -> DayWriter:
     """Merge ``sources`` into ``out`` and close it.
 
     Parameters
@@ -36,7 +36,7 @@ def merge_files(sources: list[Path], ids: tuple[int, int], scales: Scales, out: 
         From the oldest to the newest: of rows with equal ids, the newest wins.
     ids
         Lowest and highest id in any of them.
-    scales
+    grid
         Grid of the result, at least as fine as that of every source.
     """
     union = pl.concat([pl.scan_parquet(p, glob=False) for p in sources], how="diagonal")
@@ -44,7 +44,7 @@ def merge_files(sources: list[Path], ids: tuple[int, int], scales: Scales, out: 
     left: pl.DataFrame | None = None
     try:
         for rows in _ranges(union, *ids):
-            ready = rescale(sorted_once(rows), scales)
+            ready = rescale(sorted_once(rows), grid)
             if left is not None:
                 ready = pl.concat([left, ready])
             whole = ready.height - ready.height % ROW_GROUP

@@ -15,8 +15,8 @@ from polars.exceptions import PolarsError
 
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.columns import ID
-from rangebar_polars.store.grid import SCALED
-from rangebar_polars.store.typed import int_sum
+from rangebar_polars.store.grid import DIVISOR, UNITS
+from rangebar_polars.store.typed import bit_sum, int_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,15 +27,20 @@ __all__ = [
     "DayWriter",
     "Footer",
     "checked_row_groups",
+    "exact_sums",
     "read_footer",
     "release_memory",
 ]
 
-ROW_GROUP = 65_536
-"""Rows of a row group. Memory of a scan is this times the row groups in flight, and this many
-eight-byte values still fit a core's own cache while they are decoded and divided."""
+ROW_GROUP = 131_072
+"""Rows of a row group. Memory of a scan is this times the row groups in flight; every row group
+has a dictionary of quantities of its own, which should be shared by many rows."""
 
+_FORMAT = 2
 _META = "rangebar_polars"
+_DICTIONARY_BYTES = ROW_GROUP // 2 * 8
+"""Of a column where more than half of the values are different, the rest is better stored plain."""
+
 _DELTA = (pl.Int32, pl.Int64, pl.UInt32, pl.UInt64, pl.Datetime)
 
 
@@ -59,15 +64,14 @@ class Footer:
     first_time: int
     last_time: int
     columns: dict[str, pl.DataType]
-    divisors: dict[str, int]
+    divisor: int
     sums: dict[str, int]
 
     @property
     def names(self) -> list[str]:
         """The columns as users see them, in order."""
-        hidden = {f"{name}_divisor" for name in SCALED}
-        units = {f"{name}_units": name for name in SCALED}
-        return [units.get(name, name) for name in self.columns if name not in hidden]
+        seen = [name for name in self.columns if name != DIVISOR]
+        return ["price" if name == UNITS else name for name in seen]
 
 
 def read_footer(path: Path) -> Footer:
@@ -81,8 +85,11 @@ def read_footer(path: Path) -> Footer:
     # By Polars: pyarrow alone would take longer to load than a year of footers to read.
     try:
         noted = json.loads(pl.read_parquet_metadata(path)[_META])
-        if noted["format"] != 1:
-            msg = f"{path}: written in format {noted['format']}, this version reads format 1"
+        if noted["format"] != _FORMAT:
+            msg = (
+                f"{path}: written in format {noted['format']}, this version reads format "
+                f"{_FORMAT}: delete it and fetch or write its trades again"
+            )
             raise RangeBarError(msg)
         return Footer(
             path,
@@ -92,7 +99,7 @@ def read_footer(path: Path) -> Footer:
             int(noted["times"][0]),
             int(noted["times"][1]),
             dict(pl.read_parquet_schema(path)),
-            noted["divisors"],
+            int(noted["divisor"]),
             {name: int(text) for name, text in noted["sums"].items()},
         )
     except FileNotFoundError:
@@ -102,6 +109,14 @@ def read_footer(path: Path) -> Footer:
     except (OSError, PolarsError, KeyError, TypeError, ValueError) as error:
         msg = f"{path}: not a file of this store, or damaged: {error}"
         raise RangeBarError(msg) from error
+
+
+def exact_sums(encoded: pl.DataFrame) -> dict[str, int]:
+    """Sum what stands for prices and quantities, as integers: a changed bit changes a sum."""
+    sums = {"price": int_sum(encoded[UNITS])}
+    if "quantity" in encoded.columns:
+        sums["quantity"] = bit_sum(encoded["quantity"])
+    return sums
 
 
 def release_memory() -> None:
@@ -134,7 +149,7 @@ class DayWriter:
     first_id: int = 0
     last_id: int = 0
     _times: tuple[int, int] | None = None
-    divisors: dict[str, int] = field(default_factory=dict[str, int])
+    divisor: int = 1
     _sums: dict[str, int] = field(default_factory=dict[str, int])
     _writer: Any = None
 
@@ -156,11 +171,9 @@ class DayWriter:
         self.last_id = max(self.last_id, highest) if self.rows else highest
         known = self._times or (first, last)
         self._times = (min(known[0], first), max(known[1], last))
-        for name in SCALED:
-            if f"{name}_units" in batch.columns:
-                self.divisors[name] = int(batch[f"{name}_divisor"][0])
-                total = int_sum(batch[f"{name}_units"])
-                self._sums[name] = self._sums.get(name, 0) + total
+        self.divisor = int(batch[DIVISOR][0])
+        for name, total in exact_sums(batch).items():
+            self._sums[name] = self._sums.get(name, 0) + total
         self.rows += batch.height
         table = batch.to_arrow()
         if self._writer is None:
@@ -170,14 +183,15 @@ class DayWriter:
     def _open(self, batch: pl.DataFrame, schema: Any) -> Any:
         delta = [n for n, t in batch.schema.items() if isinstance(t, _DELTA)]
         plain = {n for n, t in batch.schema.items() if t.is_float() or t == pl.Boolean}
-        divisors = {f"{name}_divisor" for name in SCALED}
-        repeats = [n for n in batch.columns if n not in delta and n not in plain - divisors]
+        plain -= {DIVISOR, "quantity"}
+        repeats = [n for n in batch.columns if n not in delta and n not in plain]
         return _parquet().ParquetWriter(
             self.path,
             schema,
-            # Delta packing leaves nothing that a compressor would find worth its time.
+            # Packed like this there is nothing that a compressor would find worth its time.
             compression="none",
-            use_dictionary=repeats or False,
+            use_dictionary=repeats,
+            dictionary_pagesize_limit=_DICTIONARY_BYTES,
             column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED"),
             write_page_checksum=True,
             # Row groups are skipped by these.
@@ -190,11 +204,11 @@ class DayWriter:
         if self._writer is None:
             return
         note = {
-            "format": 1,
+            "format": _FORMAT,
             "rows": self.rows,
             "ids": [self.first_id, self.last_id],
             "times": list(self._times or ()),
-            "divisors": self.divisors,
+            "divisor": self.divisor,
             "sums": {name: str(total) for name, total in self._sums.items()},
         }
         self._writer.add_key_value_metadata({_META: json.dumps(note)})

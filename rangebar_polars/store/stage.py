@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from rangebar_polars.store.columns import ID
-from rangebar_polars.store.grid import Scales, rescale
+from rangebar_polars.store.grid import Grid, rescale
 from rangebar_polars.store.parquet import ROW_GROUP, DayWriter
 from rangebar_polars.store.span import DAY_US, day_of
 
@@ -40,11 +40,11 @@ class DayStage:
 
     day: date
     folder: Path
-    scales: Scales
+    grid: Grid
     files: list[DayWriter] = field(default_factory=list[DayWriter])
     _waiting: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
     _rows: int = 0
-    _scales_in_file: Scales = field(default_factory=Scales)
+    _decimals_in_file: int = 0
     _open: bool = False
 
     def add(self, batch: pl.DataFrame) -> None:
@@ -59,24 +59,23 @@ class DayStage:
         if not self._waiting:
             return
         waiting = pl.concat(self._waiting)
-        now = Scales(self.scales.price, self.scales.quantity)
-        if self._open and now != self._scales_in_file:
+        if self._open and self.grid.decimals != self._decimals_in_file:
             # The rows on disk are on a coarser grid than what came since: a new file.
             self._close_file()
-        waiting = rescale(waiting, now)
+        waiting = rescale(waiting, self.grid)
         at = 0
         while waiting.height - at >= ROW_GROUP or (everything and at < waiting.height):
-            self._write(waiting.slice(at, ROW_GROUP), now)
+            self._write(waiting.slice(at, ROW_GROUP))
             at += ROW_GROUP
         left = waiting.slice(at)
         self._waiting = [left] if left.height else []
         self._rows = left.height
 
-    def _write(self, batch: pl.DataFrame, scales: Scales) -> None:
+    def _write(self, batch: pl.DataFrame) -> None:
         if not self._open:
             name = f"{self.day.isoformat()}.{len(self.files)}.tmp"
             self.files.append(DayWriter(self.folder / name))
-            self._scales_in_file = scales
+            self._decimals_in_file = self.grid.decimals
             self._open = True
         self.files[-1].write(batch.rechunk())
 
@@ -105,9 +104,9 @@ class DayStage:
 class Staging:
     """All days of one write. At most a few are open at a time, however the rows come."""
 
-    def __init__(self, folder: Path, scales: Scales) -> None:
+    def __init__(self, folder: Path, grid: Grid) -> None:
         self._folder = folder
-        self._scales = scales
+        self._grid = grid
         self._open: dict[date, DayStage] = {}
         self.days: dict[date, DayStage] = {}
 
@@ -132,7 +131,7 @@ class Staging:
     def _stage(self, day: date) -> DayStage:
         stage = self._open.pop(day, None) or self.days.get(day)
         if stage is None:
-            stage = self.days[day] = DayStage(day, self._folder, self._scales)
+            stage = self.days[day] = DayStage(day, self._folder, self._grid)
         self._open[day] = stage  # the most recently used stands last
         if len(self._open) > _OPEN_DAYS:
             oldest = next(iter(self._open))

@@ -44,9 +44,8 @@ class TradeStore:
     Notes
     -----
     Files lie at ``trades/source=*/symbol=*/month=*/*.parquet`` and hold ``price_units`` and
-    ``price_divisor`` (likewise for ``quantity``): the price is the one divided by the other,
-    exactly. Writes are atomic, also over many days and after a kill, and safe from several
-    processes.
+    ``price_divisor``: the price is the one divided by the other, exactly. Writes are atomic, also
+    over many days and after a kill, and safe from several processes.
 
     Examples
     --------
@@ -104,7 +103,8 @@ class TradeStore:
             Column of time: Datetime (stored as microseconds in UTC), or integers with
             ``time_unit``.
         price, quantity
-            Columns of numbers with at most eight decimals. ``quantity=None``: there is none.
+            Columns of numbers, a price with at most eight decimals. ``quantity=None``: there is
+            none.
         agg_trade_id
             Column of integers that name each trade.
         time_unit

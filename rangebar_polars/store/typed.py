@@ -9,7 +9,7 @@ import polars as pl
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["acquire", "as_dtype", "int_sum"]
+__all__ = ["acquire", "as_dtype", "bit_sum", "int_sum"]
 
 
 def as_dtype(
@@ -22,6 +22,13 @@ def as_dtype(
 def int_sum(values: pl.Series) -> int:
     """Sum integers without wrapping: a day of a meme coin goes beyond Int64."""
     return int(as_dtype(values, pl.Int128).sum())
+
+
+def bit_sum(values: pl.Series) -> int:
+    """Sum the bits of 64-bit floats as if they were integers: no rounding, in any order."""
+    bits = pl.from_arrow(values.to_arrow().view("int64"))  # pyright: ignore
+    assert isinstance(bits, pl.Series)
+    return int_sum(bits)
 
 
 def acquire(lock: BaseFileLock, timeout: float | None = None) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.columns import check_batch
 from rangebar_polars.store.commit import Change, commit, locked, staging_folder, write_whole
-from rangebar_polars.store.grid import Scales, encode
+from rangebar_polars.store.grid import Grid, encode
 from rangebar_polars.store.manifest import Origin, read_manifest, to_text
 from rangebar_polars.store.merge import merge_files
-from rangebar_polars.store.parquet import ROW_GROUP, DayWriter, read_footer, release_memory
+from rangebar_polars.store.parquet import DayWriter, read_footer, release_memory
 from rangebar_polars.store.span import Span
 from rangebar_polars.store.stage import DayStage, Staging
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["WriteReport", "write_batches"]
 
 _log = logging.getLogger(__name__)
+
+_PIECE = 65_536
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,13 @@ def write_batches(
     """
     rows = 0
     with staging_folder(place) as folder:
-        scales = Scales()
-        staging = Staging(folder, scales)
+        grid = Grid()
+        staging = Staging(folder, grid)
         try:
             for batch in batches:
-                # In pieces as large as what is written: encoding takes several times their size.
-                for piece in batch.iter_slices(ROW_GROUP):
-                    staging.add(encode(check_batch(piece, rows), scales, rows))
+                # In pieces, for encoding takes several times their size.
+                for piece in batch.iter_slices(_PIECE):
+                    staging.add(encode(check_batch(piece, rows), grid, rows))
                     rows += piece.height
             stages = staging.close()
             if stages:
@@ -124,22 +126,21 @@ def _stale_days(place: Series, manifest: dict[str, Origin], origin: Origin | Non
 
 def _merged(stage: DayStage, old: Path | None, folder: Path) -> DayWriter:
     """Merge a day's staged files, and what is stored of it already."""
-    scales = Scales()
+    grid = Grid()
     ids = [(file.first_id, file.last_id) for file in stage.files]
-    divisors = [file.divisors for file in stage.files]
+    divisors = [file.divisor for file in stage.files]
     sources = [file.path for file in stage.files]
     if old is not None:
         footer = read_footer(old)
         ids.insert(0, (footer.first_id, footer.last_id))
-        divisors.insert(0, footer.divisors)
+        divisors.insert(0, footer.divisor)
         sources.insert(0, old)
-    for noted in divisors:
-        for name, divisor in noted.items():
-            scales.grow(name, len(str(divisor)) - 1)
+    for divisor in divisors:
+        grid.refine(len(str(divisor)) - 1)
     bounds = min(low for low, _ in ids), max(high for _, high in ids)
     out = folder / f"{stage.day.isoformat()}.merged.tmp"
     try:
-        return merge_files(sources, bounds, scales, out)
+        return merge_files(sources, bounds, grid, out)
     except OSError as error:
         msg = f"cannot merge {stage.day}: {error}"
         raise RangeBarError(msg) from error

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store import Origin, TradeStore
 from tests.store.trades import days_of_trades
 
@@ -101,7 +102,35 @@ def test_verify_compares_rows_and_sums_with_what_was_noted(store: TradeStore) ->
     table = pq.read_table(path)  # pyright: ignore
     pq.write_table(table.slice(0, 499), path)  # pyright: ignore
     texts = store.verify()["problem"].to_list()
-    assert any("the sum of price is" in text and "were noted" in text for text in texts)
+    assert any("the sum of price is" in text and "was noted" in text for text in texts)
+
+
+@pytest.mark.parametrize("column", ["price_units", "quantity"])
+def test_verify_sees_one_changed_value(store: TradeStore, column: str) -> None:
+    import pyarrow.parquet as pq  # pyright: ignore[reportMissingTypeStubs]
+
+    store.write("BTC", days_of_trades(DAY, 1, 500))
+    path = day_path(store, "2024-01-01")
+    noted = pq.read_schema(path).metadata  # pyright: ignore
+    frame = pl.read_parquet(path)
+    changed = frame[column].to_list()
+    changed[250] = changed[250] * 2
+    table = frame.with_columns(pl.Series(column, changed)).to_arrow()
+    pq.write_table(table.replace_schema_metadata(noted), path)  # pyright: ignore
+    (text,) = store.verify()["problem"].to_list()
+    assert f"the sum of {column.removesuffix('_units')} is" in text
+
+
+def test_files_of_another_format_are_refused(store: TradeStore) -> None:
+    import pyarrow.parquet as pq  # pyright: ignore[reportMissingTypeStubs]
+
+    store.write("BTC", days_of_trades(DAY, 1, 5))
+    path = day_path(store, "2024-01-01")
+    note = pl.read_parquet_metadata(path)["rangebar_polars"].replace('"format": 2', '"format": 9')
+    table = pl.read_parquet(path).to_arrow()
+    pq.write_table(table.replace_schema_metadata({"rangebar_polars": note}), path)  # pyright: ignore
+    with pytest.raises(RangeBarError, match=r"format 9, this version reads format 2: delete it"):
+        store.scan("BTC")
 
 
 def test_verify_reads_the_manifest(store: TradeStore) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from datetime import datetime
 from pathlib import Path
 
@@ -62,16 +63,19 @@ def test_the_layout_of_a_file(store: TradeStore) -> None:
     (path,) = store.root.rglob("symbol=BTC/month=2024-02/*.parquet")
     group = pq.read_metadata(path).row_group(0)  # pyright: ignore
     columns = {group.column(i).path_in_schema: group.column(i) for i in range(group.num_columns)}  # pyright: ignore
-    for name in ("timestamp", "price_units", "quantity_units", "agg_trade_id"):
+    for name in ("timestamp", "price_units", "agg_trade_id"):
         assert "DELTA_BINARY_PACKED" in columns[name].encodings  # pyright: ignore
         assert columns[name].compression == "UNCOMPRESSED"  # pyright: ignore
     assert columns["price_divisor"].total_compressed_size < 200  # pyright: ignore
     footer = read_footer(path)
-    assert footer.divisors == {"price": 100, "quantity": 1000}
+    assert "RLE_DICTIONARY" in columns["quantity"].encodings  # pyright: ignore
+    assert footer.divisor == 100
     assert footer.rows == 1500
     day = TRADES[1500:]
     assert (footer.first_id, footer.last_id) == (day["agg_trade_id"][0], day["agg_trade_id"][-1])
-    assert footer.sums["quantity"] == sum(round(q * 1000) for q in day["quantity"])
+    assert footer.sums["price"] == sum(round(price * 100) for price in day["price"])
+    bits = (struct.unpack("q", struct.pack("d", quantity))[0] for quantity in day["quantity"])
+    assert footer.sums["quantity"] == sum(bits)
 
 
 def test_where_the_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,8 +58,8 @@ def test_other_months_are_not_even_listed(
 
 def test_only_the_columns_in_use_are_read(store: TradeStore, trades: pl.DataFrame) -> None:
     plan = store.scan("BTC").select("price").explain()
-    assert "PROJECT 2/7 COLUMNS" in plan
-    assert "quantity_units" not in plan
+    assert "PROJECT 2/6 COLUMNS" in plan
+    assert "quantity" not in plan
 
 
 def test_a_range_of_instants_reaches_the_files_as_a_filter(

@@ -89,7 +89,40 @@ def test_a_finer_grid_later_in_the_day(store: TradeStore) -> None:
     store.write("BTC", pl.concat([coarse, fine]))
     assert_frame_equal(store.scan("BTC").collect(), pl.concat([coarse, fine]), check_exact=True)
     (path,) = (store.root / "trades").rglob("*.parquet")
-    assert read_footer(path).divisors["price"] == 10**8
+    assert read_footer(path).divisor == 10**8
+
+
+def test_quantities_need_no_grid(store: TradeStore) -> None:
+    # Bars work on multiples of 1e-8; the store keeps what it was given.
+    odd = [0.1 + 0.2, 1e-12, 1.7976931348623157e308, 5e-324, 123456789.123456789]
+    trades = days_of_trades(START, 0.1, 5).with_columns(quantity=pl.Series(odd))
+    store.write("BTC", trades)
+    assert store.scan("BTC").collect()["quantity"].to_list() == odd
+
+
+def test_a_dictionary_that_does_not_pay_is_given_up(store: TradeStore) -> None:
+    import pyarrow.parquet as pq  # pyright: ignore[reportMissingTypeStubs]
+
+    rng = random.Random(3)
+    rows = ROW_GROUP + 1000
+    trades = days_of_trades(START.replace(hour=1), 0.9, rows).with_columns(
+        quantity=pl.Series([rng.random() for _ in range(rows)])
+    )
+    store.write("BTC", trades)
+    assert_frame_equal(store.scan("BTC").collect(), trades, check_exact=True)
+    (path,) = (store.root / "trades").rglob("*.parquet")
+    metadata = pq.read_metadata(path)  # pyright: ignore
+    at = metadata.schema.names.index("quantity")  # pyright: ignore
+    assert "PLAIN" in metadata.row_group(0).column(at).encodings  # pyright: ignore
+    assert metadata.row_group(0).column(at).total_compressed_size < 9.5 * ROW_GROUP  # pyright: ignore
+
+
+@pytest.mark.parametrize("name", ["price_units", "price_divisor"])
+def test_names_that_the_store_uses_itself(store: TradeStore, name: str) -> None:
+    trades = days_of_trades(START, 0.1, 5).with_columns(pl.lit(1).alias(name))
+    with pytest.raises(RangeBarError, match=f"column '{name}' .* rename or drop it"):
+        store.write("BTC", trades)
+    assert store.symbols() == []
 
 
 def test_a_meme_coin_and_a_costly_one(store: TradeStore) -> None:
