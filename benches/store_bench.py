@@ -100,9 +100,7 @@ def main_bytes(root: Path, symbol: str) -> float:
     """Bytes a row that the four main columns take in the store, with all that goes with them."""
     import pyarrow.parquet as pq
 
-    mine = {"timestamp", "is_buyer_maker"} | {
-        f"{name}_{part}" for name in ("price", "quantity") for part in ("units", "divisor")
-    }
+    mine = {"timestamp", "price_units", "price_divisor", "quantity", "is_buyer_maker"}
     size = rows = 0
     for path in root.rglob(f"symbol={symbol}/**/*.parquet"):
         meta = pq.read_metadata(path)  # pyright: ignore

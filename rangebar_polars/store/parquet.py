@@ -32,9 +32,9 @@ __all__ = [
     "release_memory",
 ]
 
-ROW_GROUP = 131_072
-"""Rows of a row group. Memory of a scan is this times the row groups in flight; every row group
-has a dictionary of quantities of its own, which should be shared by many rows."""
+ROW_GROUP = 81_920
+"""Rows of a row group. Memory of a write and of a scan is this times the row groups in flight, but
+every row group has a dictionary of quantities of its own, which should be shared by many rows."""
 
 _FORMAT = 2
 _META = "rangebar_polars"
@@ -185,11 +185,16 @@ class DayWriter:
         plain = {n for n, t in batch.schema.items() if t.is_float() or t == pl.Boolean}
         plain -= {DIVISOR, "quantity"}
         repeats = [n for n in batch.columns if n not in delta and n not in plain]
+        few = batch.height < ROW_GROUP
         return _parquet().ParquetWriter(
             self.path,
             schema,
-            # Packed like this there is nothing that a compressor would find worth its time.
-            compression="none",
+            # Packed like this, only a dictionary leaves something to a compressor that keeps the
+            # scan's pace. A day of few trades is all dictionary, and read in no time anyway.
+            compression={
+                name: "none" if name not in repeats else "zstd" if few else "lz4"
+                for name in batch.columns
+            },
             use_dictionary=repeats,
             dictionary_pagesize_limit=_DICTIONARY_BYTES,
             column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED"),

@@ -77,7 +77,7 @@ class DayStage:
             self.files.append(DayWriter(self.folder / name))
             self._decimals_in_file = self.grid.decimals
             self._open = True
-        self.files[-1].write(batch.rechunk())
+        self.files[-1].write(batch)
 
     def _close_file(self) -> None:
         if self._open:

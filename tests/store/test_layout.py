@@ -66,6 +66,7 @@ def test_the_layout_of_a_file(store: TradeStore) -> None:
     for name in ("timestamp", "price_units", "agg_trade_id"):
         assert "DELTA_BINARY_PACKED" in columns[name].encodings  # pyright: ignore
         assert columns[name].compression == "UNCOMPRESSED"  # pyright: ignore
+    assert columns["quantity"].compression == "ZSTD"  # pyright: ignore
     assert columns["price_divisor"].total_compressed_size < 200  # pyright: ignore
     footer = read_footer(path)
     assert "RLE_DICTIONARY" in columns["quantity"].encodings  # pyright: ignore
