@@ -35,8 +35,8 @@ def int_sum(values: pl.Series) -> int:
 
 def bit_sum(values: pl.Series) -> int:
     """Sum the bits of 64-bit floats as if they were integers: no rounding, in any order."""
-    arrow: Any = values.to_arrow()
-    bits = pl.from_arrow(arrow.view("int64"))
+    arrow = cast("Any", values.to_arrow()).view("int64")
+    bits = pl.from_arrow(arrow)  # pyright: ignore[reportUnknownMemberType]
     assert isinstance(bits, pl.Series)
     return int_sum(bits)
 
