@@ -19,7 +19,7 @@ __all__ = ["csv_blocks", "open_csv"]
 BLOCK = 2 << 20
 """Bytes of a block: large enough for the parser's pace, small enough to hold several."""
 
-_PIECE = 64 << 10
+_PIECE = 256 << 10
 _MAX_RATIO = 100  # trades as text compress 4 to 12 times, a bomb a thousand times
 _MAX_LINE = 64 << 10
 _ENCRYPTED = 0x1
