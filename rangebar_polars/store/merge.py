@@ -49,10 +49,10 @@ def merge_files(sources: list[Path], ids: tuple[int, int], grid: Grid, out: Path
                 ready = pl.concat([left, ready])
             whole = ready.height - ready.height % ROW_GROUP
             for at in range(0, whole, ROW_GROUP):
-                writer.write(ready.slice(at, ROW_GROUP).rechunk())
+                writer.write(ready.slice(at, ROW_GROUP))
             left = ready.slice(whole)
         if left is not None and left.height:
-            writer.write(left.rechunk())
+            writer.write(left)
     except PolarsError as error:
         writer.abandon()
         if isinstance(error, RangeBarError):

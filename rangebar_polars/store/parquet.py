@@ -191,10 +191,7 @@ class DayWriter:
             schema,
             # Packed like this, only a dictionary leaves something to a compressor that keeps the
             # scan's pace. A day of few trades is all dictionary, and read in no time anyway.
-            compression={
-                name: "none" if name not in repeats else "zstd" if few else "lz4"
-                for name in batch.columns
-            },
+            compression=dict.fromkeys(repeats, "zstd" if few else "lz4"),
             use_dictionary=repeats,
             dictionary_pagesize_limit=_DICTIONARY_BYTES,
             column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED"),

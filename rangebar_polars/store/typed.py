@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 import polars as pl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from filelock import BaseFileLock
 
 __all__ = ["acquire", "as_dtype", "bit_sum", "int_sum"]
-
-_SLICE = 8192
 
 
 def as_dtype(
@@ -23,14 +19,9 @@ def as_dtype(
     return cast("pl.Series", values.cast(dtype, strict=strict))  # pyright: ignore[reportUnknownMemberType]
 
 
-def _slices(values: pl.Series) -> Iterator[pl.Series]:
-    return (values.slice(at, _SLICE) for at in range(0, values.len(), _SLICE))
-
-
 def int_sum(values: pl.Series) -> int:
     """Sum integers without wrapping: a day of a meme coin goes beyond Int64."""
-    # In slices, for the wide integers take twice the memory of the values.
-    return sum(int(as_dtype(part, pl.Int128).sum()) for part in _slices(values))
+    return int(as_dtype(values, pl.Int128).sum())
 
 
 def bit_sum(values: pl.Series) -> int:
