@@ -29,7 +29,6 @@ __all__ = [
     "checked_row_groups",
     "exact_sums",
     "read_footer",
-    "release_memory",
 ]
 
 ROW_GROUP = 81_920
@@ -119,8 +118,8 @@ def exact_sums(encoded: pl.DataFrame) -> dict[str, int]:
     return sums
 
 
-def release_memory() -> None:
-    """Give back what pyarrow's allocator keeps for writes to come."""
+def _release_memory() -> None:
+    """Give back what pyarrow's allocator keeps for the next row group: some 10 MB."""
     import pyarrow as pa  # noqa: PLC0415 - an extra
 
     pa.default_memory_pool().release_unused()
@@ -179,6 +178,7 @@ class DayWriter:
         if self._writer is None:
             self._writer = self._open(batch, table.schema)
         self._writer.write_table(table, row_group_size=batch.height)
+        _release_memory()
 
     def _open(self, batch: pl.DataFrame, schema: Any) -> Any:
         delta = [n for n, t in batch.schema.items() if isinstance(t, _DELTA)]

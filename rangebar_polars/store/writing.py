@@ -12,7 +12,7 @@ from rangebar_polars.store.commit import Change, commit, locked, staging_folder,
 from rangebar_polars.store.grid import Grid, encode
 from rangebar_polars.store.manifest import Origin, read_manifest, to_text
 from rangebar_polars.store.merge import merge_files
-from rangebar_polars.store.parquet import DayWriter, read_footer, release_memory
+from rangebar_polars.store.parquet import DayWriter, read_footer
 from rangebar_polars.store.span import Span
 from rangebar_polars.store.stage import DayStage, Staging
 
@@ -29,7 +29,7 @@ __all__ = ["WriteReport", "write_batches"]
 
 _log = logging.getLogger(__name__)
 
-_PIECE = 65_536
+_PIECE = 32_768
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,6 @@ def write_batches(
                     staging.add(encode(check_batch(piece, rows), grid, rows))
                     rows += piece.height
             stages = staging.close()
-            if stages:
-                release_memory()
         except BaseException:
             staging.abandon()
             raise
