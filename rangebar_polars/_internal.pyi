@@ -10,6 +10,7 @@ __all__ = [
     "SavedState",
     "__version__",
     "bar_columns",
+    "parse_csv",
     "read_checkpoint",
 ]
 
@@ -17,6 +18,16 @@ __version__: str
 
 def bar_columns() -> list[str]:
     """Names of all the columns a frame of bars can have, in order, keys apart."""
+
+def parse_csv(
+    text: bytes, fields: list[tuple[str, str]], factor: int, limits: tuple[int, int]
+) -> tuple[pl.DataFrame | None, tuple[int, bytes, str | None] | None]:
+    """The trades of a block, or its first line that is none: number from 0, text and reason.
+
+    ``fields`` are names and kinds ("integer", "time", "number", "price", "quantity", "boolean").
+    ``factor`` is how many microseconds a unit of time has, ``limits`` what times must lie between,
+    in microseconds, the last one excluded; a fault without a reason is a time outside.
+    """
 
 @final
 class BarStream:

@@ -1,6 +1,7 @@
 //! The only place with pyo3: the module, its classes, and the expression plugins.
 
 mod arrow;
+mod csv;
 mod error;
 mod expressions;
 mod options;
@@ -22,5 +23,6 @@ fn _internal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<arrow::ArrowBatches>()?;
     module.add_function(wrap_pyfunction!(stream::read_checkpoint, module)?)?;
     module.add_function(wrap_pyfunction!(options::bar_columns, module)?)?;
+    module.add_function(wrap_pyfunction!(csv::parse_csv, module)?)?;
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from datetime import date, datetime
 from typing import get_args
@@ -15,6 +17,7 @@ from polars.testing import assert_frame_equal
 from rangebar_polars.binance import ArchiveError, BrokenLineError
 from rangebar_polars.binance.decode import decode_csv, time_factor
 from rangebar_polars.binance.files import ArchiveFile, Feed, Kind, Market
+from rangebar_polars.store.span import DAY_US, day_number
 from tests.binance.made_files import csv_text, day_trades
 
 DAY = date(2024, 1, 5)
@@ -22,7 +25,7 @@ FEEDS = [Feed("X", market, kind) for market in get_args(Market) for kind in get_
 
 
 def blocks(text: str, size: int) -> Iterator[bytes]:
-    lines = text.encode().splitlines(keepends=True)
+    lines = re.findall(rb"[^\n]*\n|[^\n]+", text.encode())
     for at in range(0, len(lines), size):
         yield b"".join(lines[at : at + size])
 
@@ -111,6 +114,8 @@ def test_a_broken_first_line_is_no_header() -> None:
     text = csv_text(feed, day_trades(feed, DAY))
     with pytest.raises(BrokenLineError, match="line 1"):
         decoded("garbage,1\n" + text, feed)
+    with pytest.raises(BrokenLineError, match="line 2: expected 7 fields, got 1"):
+        decoded(",".join(feed.csv_columns) + "\n\n" + text, feed)
     with pytest.raises(ArchiveError, match="expected a header of 7 columns"):
         decoded("a,b,c\n" + text, feed)
 
@@ -119,6 +124,53 @@ def test_columns_of_another_market_are_refused() -> None:
     spot, futures = Feed("X", "spot"), Feed("X", "um")
     with pytest.raises(BrokenLineError, match="expected 7 fields, got 8"):
         decoded(csv_text(spot, day_trades(spot, DAY)), futures)
+
+
+def as_trade(line: str, feed: Feed) -> tuple[float | bool, ...] | None:
+    """Read a line as the format's description says, slowly; None where it is no trade."""
+    cells = line.removesuffix("\r").split(",")
+    if len(cells) != len(feed.csv_columns):
+        return None
+    row: dict[str, float | bool] = {}
+    for cell, (name, dtype) in zip(cells, feed.csv_columns.items(), strict=True):
+        if dtype == pl.Boolean:
+            if cell not in {"true", "false", "True", "False"}:
+                return None
+            row[name] = cell in {"true", "True"}
+        elif dtype == pl.Int64:
+            if not re.fullmatch("-?[0-9]+", cell):
+                return None
+            row[name] = int(cell)
+        else:
+            if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", cell):
+                return None
+            row[name] = float(cell)
+            if math.isinf(row[name]):
+                return None
+    day = row["time"] * 1000 // DAY_US
+    if row["price"] <= 0 or row["quantity"] < 0 or abs(day - day_number(DAY)) > 1:
+        return None
+    return tuple(row[name] for name in feed.csv_columns)
+
+
+@given(st.data())
+def test_a_line_with_a_changed_character_is_read_or_named(data: st.DataObject) -> None:
+    feed = Feed("BTCUSDT", "um")
+    text = csv_text(feed, day_trades(feed, DAY, rows=20))
+    at = data.draw(st.integers(1, len(text) - 2))
+    change = data.draw(st.sampled_from([*"0159.,-+eE x\r", ""]))
+    text = text[:at] + change + text[at + 1 :]
+    lines = text.removesuffix("\n").split("\n")
+    expected = [as_trade(line, feed) for line in lines]
+    try:
+        found = decoded(text, feed).with_columns(
+            time=pl.col("timestamp").dt.epoch("ms"),
+        )
+    except BrokenLineError as error:
+        assert expected.index(None) == error.line - 1
+        assert error.text == lines[error.line - 1]
+    else:
+        assert found.select(list(feed.csv_columns)).rows() == expected
 
 
 def test_whoever_leaves_early_ends_the_parsing() -> None:
