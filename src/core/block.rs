@@ -10,8 +10,8 @@
 use super::bar::Sums;
 use super::error::{Field, Problem, TradeError, Value};
 use super::kernels::{
-    BLOCK, CHUNK, CHUNKS, MOST_INDIVIDUAL, Prices, add_part, convert_prices, convert_quantities,
-    count_individual, extremes, outside, prefix_sums,
+    BLOCK, CHUNK, CHUNKS, Lanes, MOST_INDIVIDUAL, Prices, add_part, convert_prices,
+    convert_quantities, count_individual, extremes, outside, prefix_lanes,
 };
 use super::price::NARROW;
 use super::trades::{Numbers, Trades};
@@ -64,7 +64,9 @@ pub struct Block {
     low: [i64; CHUNKS],
     high: [i64; CHUNKS],
     /// Sums over all trades before the chunk, up to the one in which the block ends.
-    before: Box<[Sums; CHUNKS + 1]>,
+    before: Box<[Lanes; CHUNKS + 1]>,
+    buys_before: [u64; CHUNKS + 1],
+    individual_before: [u64; CHUNKS + 1],
     /// `last_trade_id - first_trade_id + 1` of each trade.
     individual: Vec<u64>,
     /// Times, where they had to be picked.
@@ -85,7 +87,9 @@ impl Default for Block {
             buys: [0; CHUNKS],
             low: [0; CHUNKS],
             high: [0; CHUNKS],
-            before: Box::new([Sums::default(); CHUNKS + 1]),
+            before: Box::new([Lanes::default(); CHUNKS + 1]),
+            buys_before: [0; CHUNKS + 1],
+            individual_before: [0; CHUNKS + 1],
             individual: Vec::new(),
             time: Vec::new(),
             floats: Vec::new(),
@@ -255,23 +259,16 @@ impl Block {
         self.summed = trades.quantity.is_some() && self.wide.is_empty();
         if self.summed {
             let (price, quantity) = (&self.price[..full * CHUNK], &self.quantity[..full * CHUNK]);
-            prefix_sums(price, quantity, &self.buys, &mut self.before);
-        } else {
-            self.before[..=full].fill(Sums::default());
+            prefix_lanes(price, quantity, &self.buys, &mut self.before);
         }
-        if trades.is_buyer_maker.is_some() {
-            let mut count = 0;
-            for (sums, buys) in self.before[1..=full].iter_mut().zip(&self.buys) {
-                count += u64::from(buys.count_ones());
-                sums.buy_count = count;
-            }
+        for (c, buys) in self.buys[..full].iter().enumerate() {
+            self.buys_before[c + 1] = self.buys_before[c] + u64::from(buys.count_ones());
         }
         if trades.first_trade_id.is_some() && trades.last_trade_id.is_some() {
-            let mut count = 0_u64;
             let chunks = self.individual.as_chunks::<CHUNK>().0;
-            for (sums, chunk) in self.before[1..=full].iter_mut().zip(chunks) {
-                count += chunk.iter().sum::<u64>();
-                sums.individual_count = count;
+            for (c, chunk) in chunks[..full].iter().enumerate() {
+                self.individual_before[c + 1] =
+                    self.individual_before[c] + chunk.iter().sum::<u64>();
             }
         } else {
             self.individual.clear();
@@ -282,20 +279,27 @@ impl Block {
     #[inline]
     #[must_use]
     pub fn sums_before(&self, end: usize) -> Sums {
+        if end == 0 {
+            return Sums::default();
+        }
         let c = end / CHUNK;
-        let mut sums = self.before[c];
         let start = c * CHUNK;
-        if end == start {
-            return sums;
+        let part = end - start;
+        let mut sums = match (self.summed, part) {
+            (false, _) => Sums::default(),
+            (true, 0) => self.before[c].sums(),
+            (true, _) => {
+                let (price, quantity) = (self.price.as_chunks().0, self.quantity.as_chunks().0);
+                add_part(&self.before[c], &price[c], &quantity[c], self.buys[c], part)
+            }
+        };
+        sums.buy_count = self.buys_before[c];
+        if part > 0 {
+            sums.buy_count += u64::from((self.buys[c] & ((1 << part) - 1)).count_ones());
         }
-        let buys = self.buys[c];
-        if self.summed {
-            let (price, quantity) = (self.price.as_chunks().0, self.quantity.as_chunks().0);
-            add_part(&mut sums, &price[c], &quantity[c], buys, end - start);
-        }
-        sums.buy_count += u64::from((buys & ((1 << (end - start)) - 1)).count_ones());
         if !self.individual.is_empty() {
-            sums.individual_count += self.individual[start..end].iter().sum::<u64>();
+            sums.individual_count =
+                self.individual_before[c] + self.individual[start..end].iter().sum::<u64>();
         }
         sums
     }

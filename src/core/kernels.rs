@@ -130,43 +130,43 @@ fn count_individual_body(first: &[i64], last: &[i64], count: &mut [u64]) -> bool
 }
 
 widest! {
-    /// Sums over all trades before each chunk, and over all of them.
-    pub fn prefix_sums(price: &[i64], quantity: &[i64], buys: &[u64; CHUNKS], before: &mut [Sums; CHUNKS + 1]) -> ()
-        = prefix_sums_body
+    /// Sums over all trades before each chunk, and over all of them, lane by lane.
+    pub fn prefix_lanes(price: &[i64], quantity: &[i64], buys: &[u64; CHUNKS], before: &mut [Lanes; CHUNKS + 1]) -> ()
+        = prefix_lanes_body
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
-fn prefix_sums_body(
+fn prefix_lanes_body(
     price: &[i64],
     quantity: &[i64],
     buys: &[u64; CHUNKS],
-    before: &mut [Sums; CHUNKS + 1],
+    before: &mut [Lanes; CHUNKS + 1],
 ) {
-    let mut sums = Sums::default();
+    let mut lanes = Lanes::default();
     let chunks = price.as_chunks::<CHUNK>().0.iter().zip(quantity.as_chunks::<CHUNK>().0).zip(buys);
     for (slot, ((price, quantity), &buys)) in before.iter_mut().zip(chunks) {
-        *slot = sums;
-        add_chunk(&mut sums, price, quantity, buys, CHUNK);
+        *slot = lanes;
+        add_chunk(&mut lanes, price, quantity, buys, CHUNK);
     }
-    before[price.len() / CHUNK] = sums;
+    before[price.len() / CHUNK] = lanes;
 }
 
 widest! {
-    /// Adds the first `len` trades of a chunk.
-    pub fn add_part(sums: &mut Sums, price: &[i64; CHUNK], quantity: &[i64; CHUNK], buys: u64, len: usize) -> ()
+    /// The sums of `before` and the first `len` trades of a chunk.
+    pub fn add_part(before: &Lanes, price: &[i64; CHUNK], quantity: &[i64; CHUNK], buys: u64, len: usize) -> Sums
         = add_part_body
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
 fn add_part_body(
-    sums: &mut Sums,
+    before: &Lanes,
     price: &[i64; CHUNK],
     quantity: &[i64; CHUNK],
     buys: u64,
     len: usize,
-) {
+) -> Sums {
     // Whole groups, of which the last is emptied from `len` on.
     let groups = len.div_ceil(LANES);
     let mut part = [0; CHUNK];
@@ -175,25 +175,27 @@ fn add_part_body(
         let i = (groups - 1) * LANES + j;
         part[i] = if i < len { part[i] } else { 0 };
     }
-    add_chunk(sums, price, &part, buys, groups * LANES);
+    let mut lanes = *before;
+    add_chunk(&mut lanes, price, &part, buys, groups * LANES);
+    lanes.sums()
 }
 
 /// Adds trades of a chunk, of which `len` (a multiple of eight) have quantities.
 ///
 /// Quantities and prices are below 2^51. They are multiplied in limbs of 26 bits, of which a
-/// plain vector multiplication makes 52, and 128 of those (two for each trade in the middle)
-/// still add up within 64 bits.
+/// plain vector multiplication makes 52, and the 256 that a block adds to a lane (two for each
+/// trade in the middle) still add up within 64 bits.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "part of the loops above")]
 fn add_chunk(
-    sums: &mut Sums,
+    lanes: &mut Lanes,
     price: &[i64; CHUNK],
     quantity: &[i64; CHUNK],
     buys: u64,
     len: usize,
 ) {
-    let mut all = Products::default();
-    let mut bought = Products::default();
+    // Copies, which the compiler keeps in registers.
+    let Lanes { mut all, mut bought } = *lanes;
     let groups = price.as_chunks::<LANES>().0.iter().zip(quantity.as_chunks::<LANES>().0);
     for (g, (price, quantity)) in groups.enumerate().take(len / LANES) {
         let buys = buys >> (g * LANES);
@@ -207,23 +209,38 @@ fn add_chunk(
             all.low[j] += low;
             all.middle[j] += middle;
             all.high[j] += high;
-            let buy = buys & (1 << j) != 0;
-            bought.volume[j] += if buy { q } else { 0 };
-            bought.low[j] += if buy { low } else { 0 };
-            bought.middle[j] += if buy { middle } else { 0 };
-            bought.high[j] += if buy { high } else { 0 };
+            // A mask and not a condition, which would become a store to memory.
+            let buy = (buys >> j & 1).wrapping_neg();
+            bought.volume[j] += q & buy;
+            bought.low[j] += low & buy;
+            bought.middle[j] += middle & buy;
+            bought.high[j] += high & buy;
         }
     }
-    let (volume, turnover) = all.total();
-    sums.volume += volume;
-    sums.turnover += turnover;
-    let (volume, turnover) = bought.total();
-    sums.buy_volume += volume;
-    sums.buy_turnover += turnover;
+    *lanes = Lanes { all, bought };
+}
+
+/// Sums of a block's trades as they come together, before the lanes are added up. That takes as long
+/// as adding a chunk, and is only done where a bar or the block ends.
+#[derive(Clone, Copy, Default)]
+pub struct Lanes {
+    all: Products,
+    bought: Products,
+}
+
+impl Lanes {
+    /// The sums, without the counts.
+    #[inline]
+    #[must_use]
+    pub fn sums(&self) -> Sums {
+        let (volume, turnover) = self.all.total();
+        let (buy_volume, buy_turnover) = self.bought.total();
+        Sums { volume, turnover, buy_volume, buy_turnover, ..Sums::default() }
+    }
 }
 
 /// Quantities, and the limbs of their products with prices, added up in each lane.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Products {
     volume: Group<u64>,
     low: Group<u64>,
