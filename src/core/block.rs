@@ -392,3 +392,44 @@ impl Block {
         whole.chain(parts).fold((i64::MAX, i64::MIN), |a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+    use super::super::trades::Bits;
+    use super::*;
+
+    /// The largest numbers of the quick way, in a block that is full of them.
+    #[test]
+    fn sums_of_the_largest_numbers_are_exact() {
+        let units = (1_i64 << 51) - 4;
+        let number = 22_517_998.136_852_44;
+        let (columns, sides) = (vec![number; BLOCK], vec![0x55; BLOCK / 8]);
+        let trades = Trades {
+            price: Numbers::Float(&columns),
+            quantity: Some(Numbers::Float(&columns)),
+            timestamp: None,
+            is_buyer_maker: Some(Bits { bytes: &sides, offset: 0 }),
+            agg_trade_id: None,
+            first_trade_id: None,
+            last_trade_id: None,
+            offset: 0,
+            len: BLOCK,
+        };
+        let mut block = Block::default();
+        block.fill(&trades, Rows::From(0), BLOCK).unwrap();
+        assert!(block.summed);
+        assert_eq!(block.price(0), units);
+        for end in [0, 1, 7, 8, 63, 64, 65, 1000, BLOCK - 1, BLOCK] {
+            let sums = block.sums_before(end);
+            let (all, bought) = (end as u64, end as u64 / 2);
+            let product = i128::from(units) * i128::from(units);
+            assert_eq!(sums.volume, i128::from(units) * i128::from(all));
+            assert_eq!(sums.turnover, product * i128::from(all));
+            assert_eq!(sums.buy_volume, i128::from(units) * i128::from(bought));
+            assert_eq!(sums.buy_turnover, product * i128::from(bought));
+            assert_eq!(sums.buy_count, bought);
+        }
+    }
+}

@@ -183,8 +183,8 @@ fn add_part_body(
 /// Adds trades of a chunk, of which `len` (a multiple of eight) have quantities.
 ///
 /// Quantities and prices are below 2^51. They are multiplied in limbs of 26 bits, of which a
-/// plain vector multiplication makes 52, and the 256 that a block adds to a lane (two for each
-/// trade in the middle) still add up within 64 bits.
+/// plain vector multiplication makes 52, and the 2048 that a block adds (two for each trade in the
+/// middle) still add up within 64 bits.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "part of the loops above")]
 fn add_chunk(
@@ -252,7 +252,11 @@ impl Products {
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "part of the loops above")]
     fn total(&self) -> (i128, i128) {
-        let add = |lanes: &Group<u64>| u128::from(lanes.iter().sum::<u64>());
+        let add = |lanes: &Group<u64>| {
+            // Halves on halves, which stays in vectors.
+            let four: [u64; 4] = std::array::from_fn(|j| lanes[j] + lanes[j + 4]);
+            u128::from((four[0] + four[2]) + (four[1] + four[3]))
+        };
         let turnover =
             add(&self.low) + (add(&self.middle) << LIMB) + (add(&self.high) << (2 * LIMB));
         (add(&self.volume).cast_signed(), turnover.cast_signed())
