@@ -63,9 +63,11 @@ pub struct Block {
     buys: [u64; CHUNKS],
     low: [i64; CHUNKS],
     high: [i64; CHUNKS],
-    /// Sums over all trades before the chunk, up to the one in which the block ends.
+    /// Sums over all trades before the chunk, up to the one in which the block ends; lane by lane.
     before: Box<[Lanes; CHUNKS + 1]>,
+    /// Buys before the chunk, likewise.
     buys_before: [u64; CHUNKS + 1],
+    /// Trades behind the aggregated ones before the chunk, likewise.
     individual_before: [u64; CHUNKS + 1],
     /// `last_trade_id - first_trade_id + 1` of each trade.
     individual: Vec<u64>,

@@ -196,14 +196,7 @@ impl Grouped {
         let keep = self.keep_incomplete;
         let mut bars = Vec::new();
         let several = self.keys.is_some() || self.settings.thresholds.len() > 1;
-        let take = |_, mut done: Bars| {
-            if bars.is_empty() {
-                bars = done.ended;
-            } else {
-                bars.append(&mut done.ended);
-            }
-        };
-        self.run(columns, by, |key| Bars::new(key, keep), take)?;
+        self.run(columns, by, |key| Bars::new(key, keep), |_, done| bars.extend(done.ended))?;
         if several {
             bars.sort_unstable_by_key(Ended::order);
         }
