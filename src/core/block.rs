@@ -10,7 +10,7 @@
 use super::bar::Sums;
 use super::error::{Field, Problem, TradeError, Value};
 use super::kernels::{
-    BLOCK, CHUNK, CHUNKS, Lanes, MOST_INDIVIDUAL, Prices, add_part, convert_prices,
+    Ahead, BLOCK, CHUNK, CHUNKS, Lanes, MOST_INDIVIDUAL, Prices, add_part, convert_prices,
     convert_quantities, count_individual, extremes, outside, prefix_lanes,
 };
 use super::price::NARROW;
@@ -124,7 +124,7 @@ impl Block {
             self.fill_carefully(trades, rows)?;
         }
         self.fill_buys(trades, rows);
-        self.add_up(trades);
+        self.add_up(trades, &ahead(trades, rows, len));
         Ok(())
     }
 
@@ -252,7 +252,7 @@ impl Block {
         }
     }
 
-    fn add_up(&mut self, trades: &Trades<'_>) {
+    fn add_up(&mut self, trades: &Trades<'_>, ahead: &Ahead) {
         // Nobody asks for more than a part of a chunk that is not full.
         let full = self.len / CHUNK;
         if trades.is_buyer_maker.is_none() {
@@ -261,7 +261,7 @@ impl Block {
         self.summed = trades.quantity.is_some() && self.wide.is_empty();
         if self.summed {
             let (price, quantity) = (&self.price[..full * CHUNK], &self.quantity[..full * CHUNK]);
-            prefix_lanes(price, quantity, &self.buys, &mut self.before);
+            prefix_lanes(price, quantity, &self.buys, ahead, &mut self.before);
         }
         for (c, buys) in self.buys[..full].iter().enumerate() {
             self.buys_before[c + 1] = self.buys_before[c] + u64::from(buys.count_ones());
@@ -393,6 +393,23 @@ impl Block {
         let parts = parts.map(|part| extremes(&self.price[part]));
         whole.chain(parts).fold((i64::MAX, i64::MIN), |a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
+}
+
+/// Where the block after this one stands, if its trades are neighbours.
+fn ahead(trades: &Trades<'_>, rows: Rows<'_>, len: usize) -> Ahead {
+    let Rows::From(start) = rows else { return Ahead::default() };
+    let floats = |numbers| match numbers {
+        Numbers::Float(column) => column.get(start + len..).map(|c| c.as_ptr().cast()),
+        _ => None,
+    };
+    let ints = |column: &[i64]| column.get(start + len..).map(|c| c.as_ptr().cast());
+    Ahead::new([
+        floats(trades.price),
+        trades.quantity.and_then(floats),
+        trades.timestamp.and_then(ints),
+        trades.first_trade_id.and_then(ints),
+        trades.last_trade_id.and_then(ints),
+    ])
 }
 
 #[cfg(test)]

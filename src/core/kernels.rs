@@ -6,7 +6,7 @@
 
 use super::bar::Sums;
 use super::price::{MIN_PRICE, shifted, shifted_units};
-use super::simd::widest;
+use super::simd::{prefetch, widest};
 
 pub const CHUNK: usize = 64;
 pub const BLOCK: usize = 1024;
@@ -129,9 +129,40 @@ fn count_individual_body(first: &[i64], last: &[i64], count: &mut [u64]) -> bool
     good
 }
 
+/// Columns of the block to come: where its first trades stand.
+#[derive(Default)]
+pub struct Ahead {
+    columns: [Option<*const u64>; AHEAD],
+}
+
+/// Time, price, quantity, first and last trade id.
+const AHEAD: usize = 5;
+const CACHE_LINE: usize = 64;
+
+impl Ahead {
+    /// Of columns of eight bytes a trade.
+    #[inline]
+    #[must_use]
+    pub fn new(columns: [Option<*const u64>; AHEAD]) -> Self {
+        Self { columns }
+    }
+
+    /// Asks for the trades of chunk `c`.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "part of the loop below")]
+    fn prefetch(&self, c: usize) {
+        for column in self.columns.into_iter().flatten() {
+            for i in (0..CHUNK).step_by(CACHE_LINE / size_of::<u64>()) {
+                prefetch(column.wrapping_add(c * CHUNK + i));
+            }
+        }
+    }
+}
+
 widest! {
-    /// Sums over all trades before each chunk, and over all of them, lane by lane.
-    pub fn prefix_lanes(price: &[i64], quantity: &[i64], buys: &[u64; CHUNKS], before: &mut [Lanes; CHUNKS + 1]) -> ()
+    /// Sums over all trades before each chunk, and over all of them, lane by lane. The one loop that
+    /// needs nothing from outside the core's cache, so it is the one that fetches what is `ahead`.
+    pub fn prefix_lanes(price: &[i64], quantity: &[i64], buys: &[u64; CHUNKS], ahead: &Ahead, before: &mut [Lanes; CHUNKS + 1]) -> ()
         = prefix_lanes_body
 }
 
@@ -141,12 +172,14 @@ fn prefix_lanes_body(
     price: &[i64],
     quantity: &[i64],
     buys: &[u64; CHUNKS],
+    ahead: &Ahead,
     before: &mut [Lanes; CHUNKS + 1],
 ) {
     let mut lanes = Lanes::default();
     let chunks = price.as_chunks::<CHUNK>().0.iter().zip(quantity.as_chunks::<CHUNK>().0).zip(buys);
-    for (slot, ((price, quantity), &buys)) in before.iter_mut().zip(chunks) {
+    for (c, (slot, ((price, quantity), &buys))) in before.iter_mut().zip(chunks).enumerate() {
         *slot = lanes;
+        ahead.prefetch(c);
         add_chunk(&mut lanes, price, quantity, buys, CHUNK);
     }
     before[price.len() / CHUNK] = lanes;

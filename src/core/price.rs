@@ -59,8 +59,9 @@ pub fn float_units(x: f64, limit: i128) -> Option<i128> {
 fn divide_rounded(numerator: i128, denominator: u64) -> f64 {
     let magnitude = numerator.unsigned_abs();
     let quotient = if magnitude < (1 << 53) {
-        // Both operands are exact floats, so the division rounds once.
-        magnitude as f64 / denominator as f64
+        // Both operands are exact floats, so the division rounds once. From 64 bits with a sign, for
+        // that conversion is an instruction.
+        magnitude as i64 as f64 / denominator as f64
     } else if magnitude < (1 << 100) {
         divide_by_estimate(magnitude, denominator)
     } else {

@@ -68,9 +68,12 @@ impl Bits<'_> {
         let bit = self.offset + start;
         let (byte, shift) = (bit / 8, bit % 8);
         // Up to 64 bits from within a byte stretch over nine of them.
-        let mut bytes = [0_u8; 16];
-        let have = (self.bytes.len() - byte).min(9);
-        bytes[..have].copy_from_slice(&self.bytes[byte..byte + have]);
+        let bytes = self.bytes[byte..].first_chunk().copied().unwrap_or_else(|| {
+            let mut bytes = [0_u8; 16];
+            let have = self.bytes.len() - byte;
+            bytes[..have].copy_from_slice(&self.bytes[byte..]);
+            bytes
+        });
         #[allow(clippy::cast_possible_truncation, reason = "64 bits of the 128 are asked for")]
         let word = (u128::from_le_bytes(bytes) >> shift) as u64;
         if len < 64 { word & ((1 << len) - 1) } else { word }
