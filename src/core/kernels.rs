@@ -24,6 +24,18 @@ const SIGN: u64 = 1 << 63;
 
 type Group<T> = [T; LANES];
 
+/// Masks of the first so many trades of a group.
+static FIRST: [Group<i64>; LANES + 1] = {
+    let mut masks = [[0; LANES]; LANES + 1];
+    let mut n = 1;
+    while n <= LANES {
+        masks[n] = masks[n - 1];
+        masks[n][n - 1] = -1;
+        n += 1;
+    }
+    masks
+};
+
 /// A chunk of units, and the lowest and highest of them.
 pub struct Prices<'a> {
     pub units: &'a mut [i64; BLOCK],
@@ -180,7 +192,13 @@ fn prefix_lanes_body(
     for (c, (slot, ((price, quantity), &buys))) in before.iter_mut().zip(chunks).enumerate() {
         *slot = lanes;
         ahead.prefetch(c);
-        add_chunk(&mut lanes, price, quantity, buys, CHUNK);
+        // A copy, which the compiler keeps in registers.
+        let mut sum = lanes;
+        let groups = price.as_chunks::<LANES>().0.iter().zip(quantity.as_chunks::<LANES>().0);
+        for (g, (price, quantity)) in groups.enumerate() {
+            add_group(&mut sum, price, quantity, buys >> (g * LANES));
+        }
+        lanes = sum;
     }
     before[price.len() / CHUNK] = lanes;
 }
@@ -200,57 +218,44 @@ fn add_part_body(
     buys: u64,
     len: usize,
 ) -> Sums {
-    // Whole groups, of which the last is emptied from `len` on.
-    let groups = len.div_ceil(LANES);
-    let mut part = [0; CHUNK];
-    part[..groups * LANES].copy_from_slice(&quantity[..groups * LANES]);
-    for j in 0..LANES {
-        let i = (groups - 1) * LANES + j;
-        part[i] = if i < len { part[i] } else { 0 };
+    let mut lanes = Lanes::default();
+    let groups = price.as_chunks::<LANES>().0.iter().zip(quantity.as_chunks::<LANES>().0);
+    for (g, (price, quantity)) in groups.enumerate().take(len.div_ceil(LANES)) {
+        // Trades of the last group that come after `len` count for nothing.
+        let wanted = &FIRST[(len - g * LANES).min(LANES)];
+        let quantity = std::array::from_fn(|j| quantity[j] & wanted[j]);
+        add_group(&mut lanes, price, &quantity, buys >> (g * LANES));
     }
-    let mut lanes = *before;
-    add_chunk(&mut lanes, price, &part, buys, groups * LANES);
+    lanes.add(before);
     lanes.sums()
 }
 
-/// Adds trades of a chunk, of which `len` (a multiple of eight) have quantities.
+/// Adds eight trades.
 ///
 /// Quantities and prices are below 2^51. They are multiplied in limbs of 26 bits, of which a
 /// plain vector multiplication makes 52, and the 2048 that a block adds (two for each trade in the
 /// middle) still add up within 64 bits.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "part of the loops above")]
-fn add_chunk(
-    lanes: &mut Lanes,
-    price: &[i64; CHUNK],
-    quantity: &[i64; CHUNK],
-    buys: u64,
-    len: usize,
-) {
-    // Copies, which the compiler keeps in registers.
-    let Lanes { mut all, mut bought } = *lanes;
-    let groups = price.as_chunks::<LANES>().0.iter().zip(quantity.as_chunks::<LANES>().0);
-    for (g, (price, quantity)) in groups.enumerate().take(len / LANES) {
-        let buys = buys >> (g * LANES);
-        for j in 0..LANES {
-            let (p, q) = (price[j].cast_unsigned(), quantity[j].cast_unsigned());
-            // The mask tells the compiler that 32 bits hold it.
-            let (p0, p1) = (p & LIMB_MASK, (p >> LIMB) & u64::from(u32::MAX));
-            let (q0, q1) = (q & LIMB_MASK, (q >> LIMB) & u64::from(u32::MAX));
-            let (low, middle, high) = (p0 * q0, p0 * q1 + p1 * q0, p1 * q1);
-            all.volume[j] += q;
-            all.low[j] += low;
-            all.middle[j] += middle;
-            all.high[j] += high;
-            // A mask and not a condition, which would become a store to memory.
-            let buy = (buys >> j & 1).wrapping_neg();
-            bought.volume[j] += q & buy;
-            bought.low[j] += low & buy;
-            bought.middle[j] += middle & buy;
-            bought.high[j] += high & buy;
-        }
+fn add_group(lanes: &mut Lanes, price: &Group<i64>, quantity: &Group<i64>, buys: u64) {
+    let Lanes { all, bought } = lanes;
+    for j in 0..LANES {
+        let (p, q) = (price[j].cast_unsigned(), quantity[j].cast_unsigned());
+        // The mask tells the compiler that 32 bits hold it.
+        let (p0, p1) = (p & LIMB_MASK, (p >> LIMB) & u64::from(u32::MAX));
+        let (q0, q1) = (q & LIMB_MASK, (q >> LIMB) & u64::from(u32::MAX));
+        let (low, middle, high) = (p0 * q0, p0 * q1 + p1 * q0, p1 * q1);
+        all.volume[j] += q;
+        all.low[j] += low;
+        all.middle[j] += middle;
+        all.high[j] += high;
+        // A mask and not a condition, which would become a store to memory.
+        let buy = (buys >> j & 1).wrapping_neg();
+        bought.volume[j] += q & buy;
+        bought.low[j] += low & buy;
+        bought.middle[j] += middle & buy;
+        bought.high[j] += high & buy;
     }
-    *lanes = Lanes { all, bought };
 }
 
 /// Sums of a block's trades as they come together, before the lanes are added up. That takes as long
@@ -262,8 +267,22 @@ pub struct Lanes {
 }
 
 impl Lanes {
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "part of the loops above")]
+    fn add(&mut self, other: &Self) {
+        for (a, b) in [(&mut self.all, &other.all), (&mut self.bought, &other.bought)] {
+            for j in 0..LANES {
+                a.volume[j] += b.volume[j];
+                a.low[j] += b.low[j];
+                a.middle[j] += b.middle[j];
+                a.high[j] += b.high[j];
+            }
+        }
+    }
+
     /// The sums, without the counts.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "part of the loops above")]
     #[must_use]
     pub fn sums(&self) -> Sums {
         let (volume, turnover) = self.all.total();
@@ -285,11 +304,7 @@ impl Products {
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "part of the loops above")]
     fn total(&self) -> (i128, i128) {
-        let add = |lanes: &Group<u64>| {
-            // Halves on halves, which stays in vectors.
-            let four: [u64; 4] = std::array::from_fn(|j| lanes[j] + lanes[j + 4]);
-            u128::from((four[0] + four[2]) + (four[1] + four[3]))
-        };
+        let add = |lanes: &Group<u64>| u128::from(lanes.iter().sum::<u64>());
         let turnover =
             add(&self.low) + (add(&self.middle) << LIMB) + (add(&self.high) << (2 * LIMB));
         (add(&self.volume).cast_signed(), turnover.cast_signed())

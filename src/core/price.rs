@@ -4,6 +4,8 @@
 //! 1e-16. Sums of such numbers are exact in any order, which is what makes the bars the same
 //! however the input was cut. Floats are made once, at the very end, and correctly rounded.
 
+use super::simd::widest;
+
 /// Units in one whole: the grid is 1e-8.
 pub const UNITS: i64 = 100_000_000;
 /// The same as a float (exact).
@@ -74,38 +76,34 @@ fn divide_rounded(numerator: i128, denominator: u64) -> f64 {
 /// one by what remains exactly.
 #[allow(clippy::cast_precision_loss, reason = "an estimate")]
 #[allow(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
-#[allow(clippy::cast_possible_wrap, reason = "below 2^127")]
 fn divide_by_estimate(numerator: u128, denominator: u64) -> f64 {
     const FRACTION: u32 = 52;
     let high = (numerator >> 64) as u64 as f64 * 18_446_744_073_709_551_616.0;
     let estimate = (high + numerator as u64 as f64) / denominator as f64;
     // `estimate` is `whole * 2^-places`, and at most two units of `whole` off.
     let bits = estimate.to_bits();
-    let exponent = (bits >> FRACTION) as i32 - 1023;
-    let places = FRACTION as i32 - exponent;
-    let mut whole = i128::from(bits & ((1 << FRACTION) - 1) | 1 << FRACTION);
-    let divisor = i128::from(denominator);
-    let (scaled, one) = if places >= 0 {
-        ((numerator << places) as i128, divisor)
-    } else {
-        (numerator as i128, divisor << -places)
-    };
-    let mut rest = scaled - whole * one;
-    while 2 * rest > one || (2 * rest == one && whole & 1 == 1) {
-        whole += 1;
-        rest -= one;
+    let places = (1023 + FRACTION).wrapping_sub((bits >> FRACTION) as u32);
+    if places >= u64::BITS {
+        return divide_by_long_division(numerator, denominator);
     }
-    while 2 * rest < -one || (2 * rest == -one && whole & 1 == 1) {
-        whole -= 1;
-        rest += one;
+    let mut whole = (bits & ((1 << FRACTION) - 1) | 1 << FRACTION).cast_signed();
+    let divisor = denominator.cast_signed();
+    // What remains is a few times the divisor, so that the lower halves tell it all.
+    let product = whole.wrapping_mul(divisor);
+    let mut rest = ((numerator as u64) << places).cast_signed().wrapping_sub(product);
+    for _ in 0..2 {
+        // Half of the divisor is a tie, from which an odd number moves on. The divisor is even.
+        let odd = whole & 1;
+        let step = i64::from(2 * rest + odd > divisor) - i64::from(2 * rest - odd < -divisor);
+        whole += step;
+        rest -= step * divisor;
     }
     // Where the exponent changes, so does the distance of neighbouring floats.
     if whole <= 1 << FRACTION || whole > 1 << (FRACTION + 1) {
         return divide_by_long_division(numerator, denominator);
     }
     // Both exact: 53 bits (or a power of two), and a power of two.
-    let scale = f64::from_bits(u64::from((1023 - places).unsigned_abs()) << FRACTION);
-    whole as i64 as f64 * scale
+    whole as f64 * f64::from_bits(u64::from(1023 - places) << FRACTION)
 }
 
 /// The way for any numerator.
@@ -148,9 +146,17 @@ pub fn turnover_to_f64(turnover: i128) -> f64 {
 /// one correction of the quotient from the exact remainder.
 #[must_use]
 pub fn vwap(turnover: i128, volume: i128) -> Option<f64> {
-    if volume == 0 {
-        return None;
-    }
+    (volume != 0).then(|| quotient(turnover, volume))
+}
+
+widest! {
+    /// The quotient, with the processor's own fused multiplication where it has one.
+    fn quotient(turnover: i128, volume: i128) -> f64 = quotient_body
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
+fn quotient_body(turnover: i128, volume: i128) -> f64 {
     let (turnover_high, turnover_low) = split(turnover.unsigned_abs());
     let (volume_high, volume_low) = split(volume.unsigned_abs());
     let first = turnover_high / volume_high;
@@ -159,10 +165,11 @@ pub fn vwap(turnover: i128, volume: i128) -> Option<f64> {
     let second = remainder / volume_high;
     let whole = (first + second) / UNITS_F64;
     let left = (-whole).mul_add(UNITS_F64, first) + second;
-    Some(whole + left / UNITS_F64)
+    whole + left / UNITS_F64
 }
 
 /// The leading 53 bits as a float, and the rest of them as another.
+#[inline]
 #[allow(clippy::cast_precision_loss, reason = "exact, or what is left of the least digits")]
 #[allow(clippy::cast_possible_truncation, reason = "53 bits, and at most 64")]
 fn split(n: u128) -> (f64, f64) {
