@@ -28,16 +28,23 @@ impl Ended {
     }
 }
 
-/// What a bar column is made of.
+/// What a bar column is made of: a function that writes some bars' values to its end. A function for
+/// bars and not for a bar, so that the compiler makes a loop of each.
 #[derive(Clone, Copy)]
 enum Source {
-    Time(fn(&Bar) -> i64),
-    Price(fn(&Bar) -> i64),
-    Float(fn(&Bar) -> f64),
-    MaybeFloat(fn(&Bar) -> Option<f64>),
-    Count(fn(&Bar) -> u64),
-    Id(fn(&Bar) -> i64),
-    Complete,
+    Time(fn(&[Ended], &mut Vec<i64>)),
+    Float(fn(&[Ended], &mut Vec<f64>)),
+    MaybeFloat(fn(&[Ended], &mut Vec<Option<f64>>)),
+    Count(fn(&[Ended], &mut Vec<u64>)),
+    Id(fn(&[Ended], &mut Vec<i64>)),
+    Flag(fn(&[Ended], &mut Vec<bool>)),
+}
+
+/// The source of a kind with a value for each ended bar.
+macro_rules! each {
+    ($kind:ident, |$ended:ident| $value:expr) => {
+        Source::$kind(|some, values| values.extend(some.iter().map(|$ended| $value)))
+    };
 }
 
 /// A bar column: name, needed input, source.
@@ -46,48 +53,52 @@ struct Spec(&'static str, &'static [Role], Source);
 use Role::{AggTradeId, FirstTradeId, IsBuyerMaker, LastTradeId, Quantity, Timestamp};
 
 const SPECS: [Spec; 22] = [
-    Spec("open_time", &[Timestamp], Source::Time(|b| b.open_time)),
-    Spec("close_time", &[Timestamp], Source::Time(|b| b.close_time)),
-    Spec("open", &[], Source::Price(|b| b.open)),
-    Spec("high", &[], Source::Price(|b| b.high)),
-    Spec("low", &[], Source::Price(|b| b.low)),
-    Spec("close", &[], Source::Price(|b| b.close)),
-    Spec("volume", &[Quantity], Source::Float(|b| units_to_f64(b.sums.volume))),
-    Spec("turnover", &[Quantity], Source::Float(|b| turnover_to_f64(b.sums.turnover))),
-    Spec("vwap", &[Quantity], Source::MaybeFloat(|b| vwap(b.sums.turnover, b.sums.volume))),
-    Spec("trade_count", &[], Source::Count(|b| b.trade_count)),
+    Spec("open_time", &[Timestamp], each!(Time, |e| e.bar.open_time)),
+    Spec("close_time", &[Timestamp], each!(Time, |e| e.bar.close_time)),
+    Spec("open", &[], each!(Float, |e| price_to_f64(e.bar.open))),
+    Spec("high", &[], each!(Float, |e| price_to_f64(e.bar.high))),
+    Spec("low", &[], each!(Float, |e| price_to_f64(e.bar.low))),
+    Spec("close", &[], each!(Float, |e| price_to_f64(e.bar.close))),
+    Spec("volume", &[Quantity], each!(Float, |e| units_to_f64(e.bar.sums.volume))),
+    Spec("turnover", &[Quantity], each!(Float, |e| turnover_to_f64(e.bar.sums.turnover))),
+    Spec("vwap", &[Quantity], each!(MaybeFloat, |e| vwap(e.bar.sums.turnover, e.bar.sums.volume))),
+    Spec("trade_count", &[], each!(Count, |e| e.bar.trade_count)),
     Spec(
         "individual_trade_count",
         &[FirstTradeId, LastTradeId],
-        Source::Count(|b| b.sums.individual_count),
+        each!(Count, |e| e.bar.sums.individual_count),
     ),
     Spec(
         "buy_volume",
         &[Quantity, IsBuyerMaker],
-        Source::Float(|b| units_to_f64(b.sums.buy_volume)),
+        each!(Float, |e| units_to_f64(e.bar.sums.buy_volume)),
     ),
     Spec(
         "sell_volume",
         &[Quantity, IsBuyerMaker],
-        Source::Float(|b| units_to_f64(b.sums.volume - b.sums.buy_volume)),
+        each!(Float, |e| units_to_f64(e.bar.sums.volume - e.bar.sums.buy_volume)),
     ),
     Spec(
         "buy_turnover",
         &[Quantity, IsBuyerMaker],
-        Source::Float(|b| turnover_to_f64(b.sums.buy_turnover)),
+        each!(Float, |e| turnover_to_f64(e.bar.sums.buy_turnover)),
     ),
     Spec(
         "sell_turnover",
         &[Quantity, IsBuyerMaker],
-        Source::Float(|b| turnover_to_f64(b.sums.turnover - b.sums.buy_turnover)),
+        each!(Float, |e| turnover_to_f64(e.bar.sums.turnover - e.bar.sums.buy_turnover)),
     ),
-    Spec("buy_trade_count", &[IsBuyerMaker], Source::Count(|b| b.sums.buy_count)),
-    Spec("sell_trade_count", &[IsBuyerMaker], Source::Count(|b| b.trade_count - b.sums.buy_count)),
-    Spec("first_agg_trade_id", &[AggTradeId], Source::Id(|b| b.first.agg_trade)),
-    Spec("last_agg_trade_id", &[AggTradeId], Source::Id(|b| b.last.agg_trade)),
-    Spec("first_trade_id", &[FirstTradeId], Source::Id(|b| b.first.trade)),
-    Spec("last_trade_id", &[LastTradeId], Source::Id(|b| b.last.trade)),
-    Spec("is_complete", &[], Source::Complete),
+    Spec("buy_trade_count", &[IsBuyerMaker], each!(Count, |e| e.bar.sums.buy_count)),
+    Spec(
+        "sell_trade_count",
+        &[IsBuyerMaker],
+        each!(Count, |e| e.bar.trade_count - e.bar.sums.buy_count),
+    ),
+    Spec("first_agg_trade_id", &[AggTradeId], each!(Id, |e| e.bar.first.agg_trade)),
+    Spec("last_agg_trade_id", &[AggTradeId], each!(Id, |e| e.bar.last.agg_trade)),
+    Spec("first_trade_id", &[FirstTradeId], each!(Id, |e| e.bar.first.trade)),
+    Spec("last_trade_id", &[LastTradeId], each!(Id, |e| e.bar.last.trade)),
+    Spec("is_complete", &[], each!(Flag, |e| e.complete)),
 ];
 
 /// Name of the column that tells thresholds apart.
@@ -142,10 +153,10 @@ impl Output {
         let columns = self.specs.iter().map(|spec| {
             let dtype = match spec.2 {
                 Source::Time(_) => self.time.clone(),
-                Source::Price(_) | Source::Float(_) | Source::MaybeFloat(_) => DataType::Float64,
+                Source::Float(_) | Source::MaybeFloat(_) => DataType::Float64,
                 Source::Count(_) => DataType::UInt64,
                 Source::Id(_) => DataType::Int64,
-                Source::Complete => DataType::Boolean,
+                Source::Flag(_) => DataType::Boolean,
             };
             Field::new(spec.0.into(), dtype)
         });
@@ -178,6 +189,11 @@ impl Output {
                     Int64Chunked::from_vec(name, v).into_series().cast(&self.time)?
                 }
                 Values::Float(v) => Series::from_vec(name, v),
+                // As a plain column wherever it is one, which is much quicker.
+                Values::MaybeFloat(v) if v.iter().all(Option::is_some) => {
+                    let v: Vec<f64> = v.into_iter().map(Option::unwrap_or_default).collect();
+                    Series::from_vec(name, v)
+                }
                 Values::MaybeFloat(v) => {
                     Float64Chunked::from_iter_options(name, v.into_iter()).into_series()
                 }
@@ -205,28 +221,21 @@ impl Values {
     fn new(source: &Source, len: usize) -> Self {
         match source {
             Source::Time(_) => Self::Time(Vec::with_capacity(len)),
-            Source::Price(_) | Source::Float(_) => Self::Float(Vec::with_capacity(len)),
+            Source::Float(_) => Self::Float(Vec::with_capacity(len)),
             Source::MaybeFloat(_) => Self::MaybeFloat(Vec::with_capacity(len)),
             Source::Count(_) => Self::Count(Vec::with_capacity(len)),
             Source::Id(_) => Self::Id(Vec::with_capacity(len)),
-            Source::Complete => Self::Flag(Vec::with_capacity(len)),
+            Source::Flag(_) => Self::Flag(Vec::with_capacity(len)),
         }
     }
 
     fn extend(&mut self, source: &Source, bars: &[Ended]) {
         match (self, source) {
-            (Self::Time(v), Source::Time(f)) | (Self::Id(v), Source::Id(f)) => {
-                v.extend(bars.iter().map(|e| f(&e.bar)));
-            }
-            (Self::Float(v), Source::Price(f)) => {
-                v.extend(bars.iter().map(|e| price_to_f64(f(&e.bar))));
-            }
-            (Self::Float(v), Source::Float(f)) => v.extend(bars.iter().map(|e| f(&e.bar))),
-            (Self::MaybeFloat(v), Source::MaybeFloat(f)) => {
-                v.extend(bars.iter().map(|e| f(&e.bar)));
-            }
-            (Self::Count(v), Source::Count(f)) => v.extend(bars.iter().map(|e| f(&e.bar))),
-            (Self::Flag(v), Source::Complete) => v.extend(bars.iter().map(|e| e.complete)),
+            (Self::Time(v), Source::Time(f)) | (Self::Id(v), Source::Id(f)) => f(bars, v),
+            (Self::Float(v), Source::Float(f)) => f(bars, v),
+            (Self::MaybeFloat(v), Source::MaybeFloat(f)) => f(bars, v),
+            (Self::Count(v), Source::Count(f)) => f(bars, v),
+            (Self::Flag(v), Source::Flag(f)) => f(bars, v),
             // `new` made the values for this very source.
             _ => {}
         }

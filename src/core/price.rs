@@ -58,12 +58,13 @@ pub fn float_units(x: f64, limit: i128) -> Option<i128> {
 /// `denominator` must be exact as a float; both powers of ten used here are.
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "the rounding is the point, and is exact or sticky")]
+#[allow(clippy::cast_possible_truncation, reason = "below 2^53 where it is cast")]
 fn divide_rounded(numerator: i128, denominator: u64) -> f64 {
     let magnitude = numerator.unsigned_abs();
     let quotient = if magnitude < (1 << 53) {
         // Both operands are exact floats, so the division rounds once. From 64 bits with a sign, for
         // that conversion is an instruction.
-        magnitude as i64 as f64 / denominator as f64
+        magnitude as i64 as f64 / denominator.cast_signed() as f64
     } else if magnitude < (1 << 100) {
         divide_by_estimate(magnitude, denominator)
     } else {
@@ -78,8 +79,10 @@ fn divide_rounded(numerator: i128, denominator: u64) -> f64 {
 #[allow(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
 fn divide_by_estimate(numerator: u128, denominator: u64) -> f64 {
     const FRACTION: u32 = 52;
-    let high = (numerator >> 64) as u64 as f64 * 18_446_744_073_709_551_616.0;
-    let estimate = (high + numerator as u64 as f64) / denominator as f64;
+    // In halves of 50 bits: signed integers and floats below 2^53 turn into each other in one step.
+    let high = (numerator >> 50) as i64 as f64 * (1_u64 << 50) as f64;
+    let low = (numerator as u64 & ((1 << 50) - 1)).cast_signed() as f64;
+    let estimate = (high + low) / denominator.cast_signed() as f64;
     // `estimate` is `whole * 2^-places`, and at most two units of `whole` off.
     let bits = estimate.to_bits();
     let places = (1023 + FRACTION).wrapping_sub((bits >> FRACTION) as u32);

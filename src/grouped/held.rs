@@ -15,20 +15,24 @@ pub struct Held {
 }
 
 impl Held {
-    /// Takes bars. Gives all there are once they are worth it, until then none.
-    pub fn add(&mut self, mut bars: Vec<Ended>) -> Vec<Ended> {
-        if self.bars.is_empty() {
-            self.bars = bars;
-        } else {
-            self.bars.append(&mut bars);
-        }
-        let enough = (self.given / 8).clamp(1, MOST);
-        if self.bars.len() >= enough { self.take() } else { Vec::new() }
+    /// Takes the bars out: to add to them and put them back, or for good.
+    pub fn take(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.bars)
     }
 
-    /// Gives all there are.
-    pub fn take(&mut self) -> Vec<Ended> {
-        self.given += self.bars.len();
-        std::mem::take(&mut self.bars)
+    /// Whether these are worth a frame.
+    pub fn enough(&self, bars: &[Ended]) -> bool {
+        bars.len() >= (self.given / 8).clamp(1, MOST)
+    }
+
+    /// Puts the bars back, or, once they were `given` in a frame, the room for others: memory that
+    /// is fresh for every frame would cost more than to write the bars.
+    pub fn put_back(&mut self, mut bars: Vec<Ended>, given: bool) {
+        if given {
+            self.given += bars.len();
+            bars.clear();
+            bars.shrink_to(2 * MOST);
+        }
+        self.bars = bars;
     }
 }

@@ -7,6 +7,8 @@ mod screen;
 mod single;
 mod sinks;
 
+use std::cell::Cell;
+
 use polars::prelude::*;
 
 use crate::columns::error::Error;
@@ -65,7 +67,8 @@ struct Job<'a, C> {
     machine: Machine,
     rows: Rows<'a>,
     len: usize,
-    result: Result<C, TradeError>,
+    sink: C,
+    result: Result<(), TradeError>,
 }
 
 impl Grouped {
@@ -193,28 +196,64 @@ impl Grouped {
     /// # Errors
     /// The first bad trade; then nothing has changed.
     pub fn push(&mut self, columns: &[Series], by: &[Series]) -> Result<Vec<Ended>, Error> {
-        let keep = self.keep_incomplete;
-        let mut bars = Vec::new();
-        let several = self.keys.is_some() || self.settings.thresholds.len() > 1;
-        self.run(columns, by, |key| Bars::new(key, keep), |_, done| bars.extend(done.ended))?;
-        if several {
-            bars.sort_unstable_by_key(Ended::order);
-        }
-        Ok(bars)
+        let (bars, pushed) = self.push_onto(Vec::new(), columns, by);
+        pushed.map(|()| bars)
     }
 
-    /// As [`Self::push`], but bars may be held back; none while all of them are.
+    /// A frame of the bars that a batch closes and of those held back before; or none, and they are
+    /// all held back.
     ///
     /// # Errors
     /// As [`Self::push`].
-    pub fn feed(&mut self, columns: &[Series], by: &[Series]) -> Result<Vec<Ended>, Error> {
-        let bars = self.push(columns, by)?;
-        Ok(self.held.add(bars))
+    pub fn feed(&mut self, columns: &[Series], by: &[Series]) -> Result<Option<DataFrame>, Error> {
+        let held = self.held.take();
+        let (bars, pushed) = self.push_onto(held, columns, by);
+        let frame = match pushed {
+            Ok(()) if self.held.enough(&bars) => self.frame(&bars).map(Some),
+            Ok(()) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let given = matches!(frame, Ok(Some(_)));
+        self.held.put_back(bars, given);
+        frame
     }
 
     /// The bars held back.
     pub fn held(&mut self) -> Vec<Ended> {
         self.held.take()
+    }
+
+    /// Adds the bars of a batch to those given; none if the batch is refused. They are written to
+    /// where they stay, for a long run has millions of them.
+    fn push_onto(
+        &mut self,
+        bars: Vec<Ended>,
+        columns: &[Series],
+        by: &[Series],
+    ) -> (Vec<Ended>, Result<(), Error>) {
+        let keep = self.keep_incomplete;
+        let before = bars.len();
+        let several = self.keys.is_some() || self.settings.thresholds.len() > 1;
+        let bars = Cell::new(bars);
+        // The first sink goes on where the bars end, and comes back first.
+        let make = |key| Bars::onto(bars.take(), key, keep);
+        let take = |_, mut done: Bars| {
+            let mut all = bars.take();
+            if all.is_empty() {
+                all = done.ended;
+            } else {
+                all.append(&mut done.ended);
+            }
+            bars.set(all);
+        };
+        let pushed = self.run(columns, by, make, take);
+        let mut bars = bars.into_inner();
+        if pushed.is_err() {
+            bars.truncate(before);
+        } else if several {
+            bars[before..].sort_unstable_by_key(Ended::order);
+        }
+        (bars, pushed)
     }
 
     /// The bar id of every row of a batch, by the first threshold.
@@ -261,12 +300,13 @@ impl Grouped {
         Ok(DataFrame::new(bars.len(), columns)?)
     }
 
-    /// Runs a batch through the machines, all of it or nothing.
+    /// Runs a batch through the machines, all of it or nothing. Each sink that `make` makes for a key
+    /// comes back to `take`, in the same order, also where the batch is refused.
     fn run<C: Collect>(
         &mut self,
         columns: &[Series],
         by: &[Series],
-        make: impl Fn(u32) -> C + Sync,
+        make: impl Fn(u32) -> C,
         mut take: impl FnMut(usize, C),
     ) -> Result<(), Error> {
         let batch = Batch::new(&self.layout, columns)?;
@@ -338,23 +378,23 @@ impl Grouped {
         take: impl FnOnce(C),
     ) -> Result<(), TradeError> {
         undo.push((0, self.machines[0].clone()));
-        let mut sink = make(0);
         let (mut rows, mut len) = (Rows::From(0), trades.len);
         let kept = self.screened(trades, 0, rows, len)?;
         if let Some(kept) = &kept {
             (rows, len) = (Rows::Picked(kept), kept.len());
         }
         let Self { settings, workspace, machines, .. } = self;
-        machines[0].push(trades, rows, len, settings, workspace, &mut sink)?;
+        let mut sink = make(0);
+        let pushed = machines[0].push(trades, rows, len, settings, workspace, &mut sink);
         take(sink);
-        Ok(())
+        pushed
     }
 
     fn feed_keys<C: Collect>(
         &mut self,
         trades: &Trades<'_>,
         numbers: &[u32],
-        make: &(impl Fn(u32) -> C + Sync),
+        make: &impl Fn(u32) -> C,
         undo: &mut Vec<(u32, Machine)>,
         mut take: impl FnMut(C),
     ) -> Result<(), TradeError> {
@@ -380,16 +420,12 @@ impl Grouped {
             }
             let machine = std::mem::take(&mut self.machines[key as usize]);
             undo.push((key, machine.clone()));
-            jobs.push(Job { key, machine, rows, len, result: Ok(make(key)) });
+            jobs.push(Job { key, machine, rows, len, sink: make(key), result: Ok(()) });
         }
         let settings = &self.settings;
         let run = |job: &mut Job<'_, C>, workspace: &mut Workspace| {
-            if let Ok(sink) = &mut job.result {
-                let pushed = job.machine.push(trades, job.rows, job.len, settings, workspace, sink);
-                if let Err(error) = pushed {
-                    job.result = Err(error);
-                }
-            }
+            let Job { machine, rows, len, sink, result, .. } = job;
+            *result = machine.push(trades, *rows, *len, settings, workspace, sink);
         };
         if jobs.len() > 1 && trades.len >= PARALLEL_ROWS {
             pool::for_each(&mut jobs, &run);
@@ -401,10 +437,10 @@ impl Grouped {
         // The fault that stands first in the input is the one to report, whatever ran first.
         for job in jobs {
             self.machines[job.key as usize] = job.machine;
+            take(job.sink);
             match job.result {
-                Ok(sink) => take(sink),
                 Err(error) if first.is_none_or(|f| error.row < f.row) => first = Some(error),
-                Err(_) => {}
+                _ => {}
             }
         }
         first.map_or(Ok(()), Err)

@@ -19,7 +19,12 @@ pub struct Bars {
 
 impl Bars {
     pub fn new(key: u32, keep_incomplete: bool) -> Self {
-        Self { ended: Vec::new(), key, keep_incomplete }
+        Self::onto(Vec::new(), key, keep_incomplete)
+    }
+
+    /// Goes on with bars that ended before.
+    pub fn onto(ended: Vec<Ended>, key: u32, keep_incomplete: bool) -> Self {
+        Self { ended, key, keep_incomplete }
     }
 }
 

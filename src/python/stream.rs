@@ -13,7 +13,6 @@ use super::error::to_python;
 use super::options::Options;
 use crate::columns::error::Error;
 use crate::columns::input::Layout;
-use crate::columns::output::Ended;
 use crate::core::checkpoint::{Checkpoint, CheckpointError};
 use crate::core::error::Field;
 use crate::core::trades::{Bits, Numbers, Trades};
@@ -48,13 +47,12 @@ impl BarStream {
         &self,
         py: Python<'py>,
         frame: &Bound<'py, PyAny>,
-        take: impl FnOnce(&mut Grouped, &[Series], &[Series]) -> Result<Vec<Ended>, Error> + Send,
+        take: impl FnOnce(&mut Grouped, &[Series], &[Series]) -> Result<Option<DataFrame>, Error> + Send,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (columns, by) = self.columns(frame)?;
         py.detach(|| {
             let mut state = self.lock()?;
-            let bars = take(&mut state, &columns, &by)?;
-            if bars.is_empty() { Ok(None) } else { state.frame(&bars).map(Some) }
+            take(&mut state, &columns, &by)
         })
         .map_err(to_python)?
         .map(|frame| to_python_frame(py, frame))
@@ -161,7 +159,10 @@ impl BarStream {
         py: Python<'py>,
         frame: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.bars(py, frame, Grouped::push)
+        self.bars(py, frame, |state, columns, by| {
+            let bars = state.push(columns, by)?;
+            if bars.is_empty() { Ok(None) } else { state.frame(&bars).map(Some) }
+        })
     }
 
     /// As `push`, but bars may be held back until there are more of them.
