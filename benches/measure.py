@@ -105,7 +105,8 @@ def run_alternating(
     Parameters
     ----------
     jobs
-        Label, job, interpreter and environment of each contender.
+        Label, job, interpreter and environment of each contender. One that stands there several
+        times runs as often in each round.
     runs
         How many rounds.
 

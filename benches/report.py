@@ -100,8 +100,8 @@ def table(outcome: Outcome) -> str:
     lines = [
         f"### {outcome.workload.title}",
         "",
-        "| | trades | median s | min - max s | CPU s | million trades/s | ratio | peak MB | bars |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| | trades | runs | median s | min - max s | CPU s | million trades/s | ratio | peak MB | bars |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     base = outcome.series.get(outcome.workload.cases[0].label)
     for case in outcome.workload.cases:
@@ -111,10 +111,11 @@ def table(outcome: Outcome) -> str:
         if series is not None and case.contender == "scan" and case.like_ours:
             base = series
         if series is None:
-            cells = ["-", outcome.skipped.get(case.label, "not run"), "-", "-", "-", "-", "-"]
+            cells = ["-", "-", outcome.skipped.get(case.label, "not run"), *["-"] * 5]
         else:
             low, high = series.spread
             cells = [
+                str(len(series.runs)),
                 f"{series.seconds:.3f}",
                 f"{low:.3f} - {high:.3f}",
                 f"{series.cpu_seconds:.3f}",
@@ -209,7 +210,7 @@ def markdown(outcomes: Sequence[Outcome], runs: int) -> str:
     facts = machine()
     about = ", ".join(f"{name} {value}" for name, value in facts.items())
     parts = [
-        f"Medians of {runs} alternating runs, each in a process of its own. {about}.",
+        f"Medians of alternating runs in {runs} rounds, each in a process of its own. {about}.",
         goals_table(outcomes),
         *(table(outcome) for outcome in outcomes),
         "### Agreement",

@@ -147,8 +147,9 @@ def measure(workload: Workload, pythons: Mapping[str, Path], runs: int) -> Outco
             pythons.get(case.contender, Path(sys.executable)),
             environment_of(case),
         )
+        for turn in range(max((case.times for case in able), default=0))
         for case in able
-        if case.timed
+        if case.timed and case.times > turn
     ]
     return Outcome(workload, run_alternating(jobs, runs), skipped, agreement)
 
