@@ -84,6 +84,19 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+_COLUMNS = (
+    "trades",
+    "runs",
+    "median s",
+    "min - max s",
+    "CPU s",
+    "million trades/s",
+    "ratio",
+    "peak MB",
+    "bars",
+)
+
+
 def table(outcome: Outcome) -> str:
     """Return a workload's table.
 
@@ -100,8 +113,8 @@ def table(outcome: Outcome) -> str:
     lines = [
         f"### {outcome.workload.title}",
         "",
-        "| | trades | runs | median s | min - max s | CPU s | million trades/s | ratio | peak MB | bars |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| {' | '.join(['', *_COLUMNS])} |",
+        f"| --- |{' ---: |' * len(_COLUMNS)}",
     ]
     base = outcome.series.get(outcome.workload.cases[0].label)
     for case in outcome.workload.cases:
