@@ -174,6 +174,22 @@ def test_a_bad_trade_is_the_same_error_in_any_batches(lengths: list[int]) -> Non
     assert str(split.value) == str(whole.value)
 
 
+@pytest.mark.parametrize("by", [None, "symbol"])
+@pytest.mark.parametrize("bad", [5, 3100, 5999])
+def test_bars_of_the_batches_before_a_bad_trade_come_out(bad: int, by: str | None) -> None:
+    trades = walk(6000).with_columns(
+        price=pl.when(pl.int_range(pl.len()) == bad).then(-1.0).otherwise("price")
+    )
+    got: list[pl.DataFrame] = []
+    plan = rb.range_bars(batched(trades, [500] * 12), 100, by=by)
+    with pytest.raises(ComputeError, match=f"column 'price', row {bad}: "):
+        plan.sink_batches(got.append, maintain_order=True, engine="streaming")
+    sound = rb.range_bars(trades.head(bad // 500 * 500), 100, by=by)
+    # All of them, those that waited for a frame as well, and none of the batch that was refused.
+    assert_same_bits(pl.concat([sound.clear(), *got]), sound)
+    assert sound.is_empty() == (bad < 500)
+
+
 def test_no_batches_with_rows() -> None:
     nothing = pl.DataFrame(schema=SCHEMA)
     for engine in ENGINES:
