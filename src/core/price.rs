@@ -241,9 +241,9 @@ mod tests {
         fn rounds_once_halfway_between_floats(whole in 1_i128 << 52..1_i128 << 53, places in 0_u32..17, off in -1_i128..2) {
             // (whole + 1/2) * 2^-places, and its neighbours on the grid.
             let half = 2 * whole + 1;
-            let n = (half * 10_i128.pow(16) >> (places + 1).min(16)) + off;
+            let n = ((half * 10_i128.pow(16)) >> (places + 1).min(16)) + off;
             prop_assert_eq!(turnover_to_f64(n).to_bits(), printed(n, 16).to_bits());
-            let n = (half * 10_i128.pow(8) >> (places + 1).min(8)) + off;
+            let n = ((half * 10_i128.pow(8)) >> (places + 1).min(8)) + off;
             prop_assert_eq!(units_to_f64(n).to_bits(), printed(n, 8).to_bits());
         }
 
