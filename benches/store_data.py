@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from examples.trades import TradeStream
-from rangebar_polars.binance.files import ArchiveFile, Feed
+from rangebar_polars.sources.binance.files import ArchiveFile, Feed
 
 __all__ = ["FEED", "MAIN", "ensure_csv", "ensure_months", "ensure_parquet", "month_end", "trades"]
 

@@ -17,9 +17,9 @@ import polars as pl
 
 from benches.store_data import FEED, MAIN, month_end
 from examples.memory import peak_memory_mb
-from rangebar_polars.binance.decode import decode_csv
-from rangebar_polars.binance.files import ArchiveFile
-from rangebar_polars.binance.unzip import csv_blocks
+from rangebar_polars.sources.binance.decode import decode_csv
+from rangebar_polars.sources.binance.files import ArchiveFile
+from rangebar_polars.sources.binance.unzip import csv_blocks
 from rangebar_polars.store import TradeStore
 
 __all__ = ["main"]
@@ -66,7 +66,7 @@ def csv_polars(path: str) -> int:
 
 def bars(url: str, root: str, months: str) -> int:
     """Range bars of whole months, from the server to the last bar."""
-    from rangebar_polars.symbols import get_range_bars
+    from rangebar_polars.sources.binance.bars import get_range_bars
 
     end = f"2024-{int(months):02d}"
     made = get_range_bars(FEED.symbol, "2024-01", end, 250, base_url=url, store=TradeStore(root))

@@ -40,9 +40,9 @@ from rangebar_polars.reports import PushReport
 from rangebar_polars.resume import ResumeHandle, UpdateReport, resume_bars, update_bars
 
 if TYPE_CHECKING:
-    from rangebar_polars.binance import scan_binance
+    from rangebar_polars.sources.binance import scan_binance
     from rangebar_polars.store import TradeStore
-    from rangebar_polars.symbols import get_n_range_bars, get_range_bars
+    from rangebar_polars.sources.binance.bars import get_n_range_bars, get_range_bars
 
 __all__ = [
     "THRESHOLD_PRESETS",
@@ -72,9 +72,9 @@ __all__ = [
 # the rest, and an import takes no longer than it must.
 _EXTRAS = {
     "TradeStore": ("rangebar_polars.store", "store"),
-    "scan_binance": ("rangebar_polars.binance", "binance"),
-    "get_range_bars": ("rangebar_polars.symbols", "binance"),
-    "get_n_range_bars": ("rangebar_polars.symbols", "binance"),
+    "scan_binance": ("rangebar_polars.sources.binance", "binance"),
+    "get_range_bars": ("rangebar_polars.sources.binance.bars", "binance"),
+    "get_n_range_bars": ("rangebar_polars.sources.binance.bars", "binance"),
 }
 
 

@@ -20,7 +20,8 @@ from rangebar_polars._options import (
     keys_of,
     thresholds_of,
 )
-from rangebar_polars.streaming import BarIdSource, BarSource, register
+from rangebar_polars._source import lazy_source
+from rangebar_polars.streaming import BarIdSource, BarSource
 
 __all__ = ["range_bars", "with_bar_id"]
 
@@ -175,8 +176,12 @@ def range_bars(
     source = BarSource(trades, schema, names.present(schema, keys), keys, settings)
     if isinstance(frame, pl.DataFrame):
         return source.eager(frame)
-    return register(
-        source, source.empty.schema, name="RANGE BARS", detail=_detail(settings, keys), pure=True
+    return lazy_source(
+        source.frames,
+        source.empty.schema,
+        name="RANGE BARS",
+        detail=_detail(settings, keys),
+        pure=True,
     )
 
 
@@ -264,8 +269,8 @@ def with_bar_id(
     source.check()
     if isinstance(frame, pl.DataFrame):
         return source.eager(frame)
-    return register(
-        source,
+    return lazy_source(
+        source.frames,
         pl.Schema({**schema, name: pl.UInt32()}),
         name="RANGE BAR IDS",
         detail=_detail(settings, keys),

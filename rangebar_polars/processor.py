@@ -26,12 +26,12 @@ from rangebar_polars._options import (
     span_of,
     thresholds_of,
 )
-from rangebar_polars.arrow import ArrowStream, batches_of
+from rangebar_polars._arrow import ArrowStream, batches_of
 from rangebar_polars.exceptions import CheckpointError, RangeBarError
-from rangebar_polars.packing import pack, unpack
+from rangebar_polars._ipc import pack, unpack
 from rangebar_polars.reports import PushReport
-from rangebar_polars.single import guessed_schema, key_values_of, ticks_of
-from rangebar_polars.streaming import only, stream
+from rangebar_polars._one_trade import guessed_schema, key_values_of, ticks_of
+from rangebar_polars._plan import run_plan, with_columns_only
 
 __all__ = ["RangeBarProcessor"]
 
@@ -233,7 +233,7 @@ class RangeBarProcessor:
             if isinstance(trades, pl.LazyFrame):
                 schema = trades.collect_schema()
                 self._going(schema)
-                frames.extend(stream(only(trades, schema, self._schema), push))
+                frames.extend(run_plan(with_columns_only(trades, schema, self._schema), push))
             else:
                 frames.extend(bars for batch in batches_of(trades) if (bars := push(batch)).height)
         except BaseException:

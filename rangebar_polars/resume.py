@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,8 @@ import polars as pl
 from rangebar_polars._options import AUTO, Incomplete, Optional_, Span, Threshold, TimeUnit
 from rangebar_polars.exceptions import CheckpointError, RangeBarError
 from rangebar_polars.processor import Overlap, PushReport, RangeBarProcessor
-from rangebar_polars.streaming import answer, register, stream
+from rangebar_polars._plan import run_plan
+from rangebar_polars._source import Request, lazy_source
 
 __all__ = ["ResumeHandle", "UpdateReport", "resume_bars", "update_bars"]
 
@@ -68,15 +69,9 @@ class _ResumeSource:
         """A processor with the state of the checkpoint, made anew for every run."""
         return RangeBarProcessor.from_checkpoint(self.checkpoint, on_overlap=self.on_overlap)
 
-    def __call__(
-        self,
-        with_columns: list[str] | None,
-        predicate: pl.Expr | None,
-        n_rows: int | None,
-        batch_size: int | None,  # noqa: ARG002 - a hint; batches come as the plan makes them
-    ) -> Iterator[pl.DataFrame]:
+    def frames(self, request: Request) -> Generator[pl.DataFrame, None, None]:  # noqa: ARG002
         """
-        What Polars calls: see `polars.io.plugins.register_io_source`.
+        The bars of one run; see `rangebar_polars._source`.
 
         All trades and all their columns are read whatever is asked for, as the next checkpoint
         is made of them.
@@ -90,14 +85,8 @@ class _ResumeSource:
             report += processor.report
             return bars
 
-        def bars() -> Iterator[pl.DataFrame]:
-            yield from stream(processor.new_trades(self.trades), push)
-            self.handle._arrive(processor.checkpoint(), report)  # noqa: SLF001 - its own handle
-
-        asked = with_columns
-        if asked is None:
-            asked = processor.bars_schema(self.trades.collect_schema()).names()
-        yield from answer(bars(), asked, predicate, n_rows)
+        yield from run_plan(processor.new_trades(self.trades), push)
+        self.handle._arrive(processor.checkpoint(), report)  # noqa: SLF001 - its own handle
 
 
 def resume_bars(
@@ -146,7 +135,7 @@ def resume_bars(
     """
     source = _ResumeSource(trades, checkpoint, on_overlap)
     schema = source.processor().bars_schema(trades.collect_schema())
-    bars = register(source, schema, name="RANGE BARS", detail="resumed", pure=False)
+    bars = lazy_source(source.frames, schema, name="RANGE BARS", detail="resumed", pure=False)
     return bars, source.handle
 
 

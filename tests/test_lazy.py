@@ -15,7 +15,7 @@ from polars.io.plugins import register_io_source
 
 import rangebar_polars as rb
 from rangebar_polars import streaming
-from rangebar_polars.streaming import stream
+from rangebar_polars._plan import run_plan
 from tests.compare import assert_bars_equal, assert_same_bits
 from tests.doors import ENGINES, WAITS_FOR_EVER
 from tests.oracle import oracle_bars
@@ -88,7 +88,7 @@ def test_a_scan_keeps_the_order_of_its_columns(
 
     def noted(plan: pl.LazyFrame, work: Any) -> Any:
         plans.append(plan)
-        return stream(plan, work)
+        return run_plan(plan, work)
 
     monkeypatch.setattr(streaming, "stream", noted)
     trades = pl.scan_parquet(tmp_path / "trades.parquet")

@@ -19,7 +19,7 @@ def test_every_block_of_the_readme(tmp_path, monkeypatch):
     trades.write_parquet(tmp_path / "trades" / "one.parquet")
     monkeypatch.chdir(tmp_path)
     names = {"batch": trades}
-    # The archive's block asks the exchange; tests/binance has a server of its own for that.
+    # The archive's block asks the exchange; tests/sources/binance has a server of its own for that.
     run = [block for block in BLOCKS if "get_range_bars" not in block]
     assert len(run) == len(BLOCKS) - 1
     for block in run:

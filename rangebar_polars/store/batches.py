@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from rangebar_polars.streaming import stream
+from rangebar_polars._plan import run_plan
 
 __all__ = ["iter_batches"]
 
@@ -17,4 +17,4 @@ def iter_batches(frame: pl.LazyFrame | pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Give the rows of ``frame`` in order; of a LazyFrame as its plan makes them."""
     if isinstance(frame, pl.DataFrame):
         return frame.iter_slices(_SLICE)
-    return stream(frame, lambda batch: batch)
+    return run_plan(frame, lambda batch: batch)

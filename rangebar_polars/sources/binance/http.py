@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rangebar_polars.binance.errors import ArchiveError, FetchError
+from rangebar_polars.sources.binance.errors import ArchiveError, FetchError
 
 if TYPE_CHECKING:
     import threading

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from rangebar_polars.binance.archive import ArchiveOptions, resolve_access, scan_binance, until_now
-from rangebar_polars.binance.errors import MissingDaysError
-from rangebar_polars.binance.files import Feed, Kind, Market
-from rangebar_polars.binance.report import FetchReport
-from rangebar_polars.binance.session import Access
+from rangebar_polars.sources.binance.archive import ArchiveOptions, resolve_access, scan_binance, until_now
+from rangebar_polars.sources.binance.errors import MissingDaysError
+from rangebar_polars.sources.binance.files import Feed, Kind, Market
+from rangebar_polars.sources.binance.report import FetchReport
+from rangebar_polars.sources.binance.session import Access
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.frames import range_bars
 from rangebar_polars.store.span import Instant, Span, parse_span

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from filelock import FileLock, Timeout
 
-from rangebar_polars.binance.decode import decode_csv
-from rangebar_polars.binance.errors import ArchiveError, MissingDaysError
-from rangebar_polars.binance.files import ARCHIVE_URL, REST_URLS, ArchiveFile, Feed
-from rangebar_polars.binance.http import Http, Stopped, parse_checksum, sha256_of
-from rangebar_polars.binance.planning import Plan, Step, make_plan
-from rangebar_polars.binance.report import FetchReport, Progress, TqdmProgress
-from rangebar_polars.binance.rest import fetch_recent
-from rangebar_polars.binance.unzip import csv_blocks, open_csv
+from rangebar_polars.sources.binance.decode import decode_csv
+from rangebar_polars.sources.binance.errors import ArchiveError, MissingDaysError
+from rangebar_polars.sources.binance.files import ARCHIVE_URL, REST_URLS, ArchiveFile, Feed
+from rangebar_polars.sources.binance.http import Http, Stopped, parse_checksum, sha256_of
+from rangebar_polars.sources.binance.planning import Plan, Step, make_plan
+from rangebar_polars.sources.binance.report import FetchReport, Progress, TqdmProgress
+from rangebar_polars.sources.binance.rest import fetch_recent
+from rangebar_polars.sources.binance.unzip import csv_blocks, open_csv
 from rangebar_polars.store import Origin, TradeStore
 from rangebar_polars.store.layout import Series, series
 from rangebar_polars.store.reading import read_part
 from rangebar_polars.store.span import Span
 from rangebar_polars.store.typed import acquire
 from rangebar_polars.store.writing import write_batches
-from rangebar_polars.streaming import Stop
+from rangebar_polars._plan import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from rangebar_polars.binance.archive import ArchiveOptions, scan_binance
-from rangebar_polars.binance.errors import (
+from rangebar_polars.sources.binance.archive import ArchiveOptions, scan_binance
+from rangebar_polars.sources.binance.errors import (
     ArchiveError,
     BrokenLineError,
     FetchError,
     MissingDaysError,
 )
-from rangebar_polars.binance.files import Kind, Market
-from rangebar_polars.binance.report import FetchReport
+from rangebar_polars.sources.binance.files import Kind, Market
+from rangebar_polars.sources.binance.report import FetchReport
 
 __all__ = [
     "ArchiveError",

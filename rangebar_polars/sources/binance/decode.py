@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from rangebar_polars._internal import parse_csv
-from rangebar_polars.binance.errors import ArchiveError, BrokenLineError
+from rangebar_polars.sources.binance.errors import ArchiveError, BrokenLineError
 from rangebar_polars.store.ordered import ordered_map
 from rangebar_polars.store.span import DAY_US, day_number
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-    from rangebar_polars.binance.files import ArchiveFile, Feed
+    from rangebar_polars.sources.binance.files import ArchiveFile, Feed
 
 __all__ = ["decode_csv", "time_factor"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rangebar_polars.binance.files import ArchiveFile, Feed, Kind, Market
+from rangebar_polars.sources.binance.files import ArchiveFile, Feed, Kind, Market
 
-ARCHIVE = Path(__file__).resolve().parents[3] / "shared" / "data" / "binance_archive"
+ARCHIVE = Path(__file__).resolve().parents[4] / "shared" / "data" / "binance_archive"
 
 
 def test_paths() -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, TypedDict, get_args
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from rangebar_polars.binance import session
-from rangebar_polars.binance.files import Feed, Kind, Market
-from rangebar_polars.binance.report import FetchReport
-from rangebar_polars.binance.session import Access, Missing, Session
+from rangebar_polars.sources.binance import session
+from rangebar_polars.sources.binance.files import Feed, Kind, Market
+from rangebar_polars.sources.binance.report import FetchReport
+from rangebar_polars.sources.binance.session import Access, Missing, Session
 from rangebar_polars.store import TradeStore
 from rangebar_polars.store.span import DAY_US, Instant, Span, day_number, parse_span
 

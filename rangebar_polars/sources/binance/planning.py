@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rangebar_polars.binance.files import ArchiveFile, Feed
+from rangebar_polars.sources.binance.files import ArchiveFile, Feed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
-from rangebar_polars.binance.errors import ArchiveError
+from rangebar_polars.sources.binance.errors import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
 
-    from rangebar_polars.binance.files import Feed
-    from rangebar_polars.binance.http import Http
+    from rangebar_polars.sources.binance.files import Feed
+    from rangebar_polars.sources.binance.http import Http
     from rangebar_polars.store.layout import Series
 
 __all__ = ["fetch_recent"]

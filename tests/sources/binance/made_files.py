@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from rangebar_polars.binance.files import ArchiveFile, Feed
+from rangebar_polars.sources.binance.files import ArchiveFile, Feed
 
 __all__ = ["BTC", "csv_text", "day_trades", "publish", "publish_text"]
 

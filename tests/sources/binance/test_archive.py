@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from rangebar_polars.binance import (
+from rangebar_polars.sources.binance import (
     ArchiveError,
     BrokenLineError,
     FetchError,
@@ -23,12 +23,12 @@ from rangebar_polars.binance import (
     MissingDaysError,
     scan_binance,
 )
-from rangebar_polars.binance.files import ArchiveFile, Feed
+from rangebar_polars.sources.binance.files import ArchiveFile, Feed
 from rangebar_polars.store import TradeStore
-from tests.binance.archive_server import ArchiveServer, Cut, Status, serve
-from tests.binance.made_files import BTC, csv_text, day_trades, publish, publish_text
+from tests.sources.binance.archive_server import ArchiveServer, Cut, Status, serve
+from tests.sources.binance.made_files import BTC, csv_text, day_trades, publish, publish_text
 
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
+REAL = Path(__file__).resolve().parents[4] / "shared" / "data"
 DAYS = [date(2024, 1, 30) + timedelta(days=n) for n in range(4)]
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rangebar_polars.binance import ArchiveError
-from rangebar_polars.binance.unzip import csv_blocks, open_csv
+from rangebar_polars.sources.binance import ArchiveError
+from rangebar_polars.sources.binance.unzip import csv_blocks, open_csv
 
 
 def make_zip(path: Path, **members: bytes) -> Path:

@@ -16,8 +16,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from rangebar_polars.store import TradeStore
-from tests.binance.archive_server import serve
-from tests.binance.made_files import BTC, day_trades, publish
+from tests.sources.binance.archive_server import serve
+from tests.sources.binance.made_files import BTC, day_trades, publish
 from tests.children import child_environment
 
 KILLS = 50
@@ -26,7 +26,7 @@ DAYS = [date(2024, 1, 29) + timedelta(days=n) for n in range(6)]
 # A file is taken in so quickly that a kill would hardly ever hit it: it is announced, and slowed.
 CHILD = """
 import sys, time
-from rangebar_polars.binance import scan_binance
+from rangebar_polars.sources.binance import scan_binance
 from rangebar_polars.store import TradeStore
 from rangebar_polars.store.parquet import DayWriter
 close = DayWriter.close

@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rangebar_polars.binance import ArchiveError, FetchError
-from rangebar_polars.binance.http import Http, Stopped, parse_checksum, sha256_of
-from tests.binance.archive_server import ArchiveServer, Cut, Status, serve
+from rangebar_polars.sources.binance import ArchiveError, FetchError
+from rangebar_polars.sources.binance.http import Http, Stopped, parse_checksum, sha256_of
+from tests.sources.binance.archive_server import ArchiveServer, Cut, Status, serve
 
 BODY = bytes(range(256)) * 4000
 
