@@ -7,6 +7,7 @@ would take it for a folder of that name.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import uuid
@@ -123,8 +124,17 @@ def publish(temporary: Path, path: Path, *, replace: bool = True) -> None:
         temporary.replace(path)
     else:
         # A link, as a rename would replace what somebody else has just put there.
-        os.link(temporary, path)
-        temporary.unlink()
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise
+        except OSError:
+            # A file system without links: as good, where a lock keeps others away.
+            if path.exists():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
+            temporary.rename(path)
+        else:
+            temporary.unlink()
     sync_directory(path.parent)
 
 
