@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, get_args
 import polars as pl
 
 from rangebar_polars._files import local_path, write_text
-from rangebar_polars.store import inspection
 from rangebar_polars.store.batches import iter_batches
 from rangebar_polars.store.columns import Columns, TimeUnit, store_names
 from rangebar_polars.store.commit import (
@@ -18,10 +17,13 @@ from rangebar_polars.store.commit import (
     staging_folder,
 )
 from rangebar_polars.store.conflicts import OnConflict
+from rangebar_polars.store.gaps import gaps
+from rangebar_polars.store.inspection import info
 from rangebar_polars.store.layout import Series, default_root, find_series, series
 from rangebar_polars.store.manifest import Origin, read_manifest, to_text
 from rangebar_polars.store.reading import scan_series
 from rangebar_polars.store.time_range import Instant, parse_time_range
+from rangebar_polars.store.verification import verify
 from rangebar_polars.store.writing import WriteReport, write_batches
 
 if TYPE_CHECKING:
@@ -216,7 +218,7 @@ class TradeStore:
             ``source``, ``symbol``, ``first_day``, ``last_day``, ``days``, ``rows``, ``bytes``,
             ``bytes_per_row``.
         """
-        return inspection.info(self._all(symbol, source))
+        return info(self._all(symbol, source))
 
     def gaps(self, symbol: str, *, source: str | None = None) -> pl.DataFrame:
         """Return what is missing between the first and the last stored trade.
@@ -224,25 +226,29 @@ class TradeStore:
         Returns
         -------
         DataFrame
-            A row for each gap, in order: ``kind`` (``"missing_day"``; ``"id_jump"``: ids are
-            left out; ``"id_reset"``: a numbering that began anew), ``after`` and ``before``
+            A row for each gap, in order: ``kind`` (``"missing_day"``; ``"id_jump"``: aggregate
+            ids are left out; ``"id_reset"``: a numbering that began anew; ``"trade_id_jump"``
+            and ``"trade_id_reset"``: the same of the individual trades, where
+            ``first_trade_id`` and ``last_trade_id`` are stored), ``after`` and ``before``
             (the times of the trades on either side; for a day its first and last instant),
             ``after_id``, ``before_id`` and ``missing`` (how many days or ids).
         """
-        return inspection.gaps(self._one(symbol, source))
+        return gaps(self._one(symbol, source))
 
     def verify(self, symbol: str | None = None, *, source: str | None = None) -> pl.DataFrame:
         """Read every file again and return what is wrong with them.
 
-        Checks each page's checksum, that ids rise, that times lie in the file's day, and rows,
-        ids and exact sums against what was noted when the file was written.
+        Checks each page's checksum; that a scan reads each file, and neighbouring days
+        together; that ids rise and times lie in the file's day; and rows, ids, times and exact
+        sums against what was noted when the file was written. Files among the data that the
+        store does not read are named too. A file that is replaced or deleted meanwhile is well.
 
         Returns
         -------
         DataFrame
             ``source``, ``symbol``, ``file``, ``problem``: empty where all is well.
         """
-        return inspection.verify(self._all(symbol, source))
+        return verify(self._all(symbol, source))
 
     def delete(
         self,
