@@ -103,13 +103,16 @@ class Series:
         found.sort()
         return found
 
+    def owns(self, path: Path) -> bool:
+        """Whether ``path`` is the manifest, or where a day's file belongs."""
+        day = _day_of(path)
+        return path == self.manifest or (day is not None and path == self.day_file(day))
+
     def strange_files(self) -> list[Path]:
         """Return the files among the data that the store does not read, in order."""
         # By name alone: beside a writer, files come and go while this looks.
         return sorted(
-            path
-            for path in self.data.rglob("*")
-            if not path.is_dir() and ((day := _day_of(path)) is None or path != self.day_file(day))
+            path for path in self.data.rglob("*") if not path.is_dir() and not self.owns(path)
         )
 
 
