@@ -20,7 +20,7 @@ from tests.compare import assert_bars_equal, assert_same_bits
 from tests.doors import ENGINES, WAITS_FOR_EVER
 from tests.oracle import oracle_bars
 from tests.seeded import walk
-from tests.sources import CountingSource
+from tests.support.sources import CountingSource
 
 EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES)
 

@@ -17,7 +17,7 @@ from tests.children import run_child
 from tests.compare import assert_same_bits
 from tests.doors import ENGINES, WAITS_FOR_EVER
 from tests.seeded import walk
-from tests.sources import batched
+from tests.support.sources import batched
 
 EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES)
 
