@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -201,9 +201,7 @@ def test_single_trades_with_two_keys_and_aware_times():
         )
     assert bars is not None
     assert bars.select("venue", "symbol").row(0) == ("x", 1)
-    assert bars["open_time"].item().astimezone(timezone.utc) == datetime(
-        2024, 1, 1, tzinfo=timezone.utc
-    )
+    assert bars["open_time"].item().astimezone(UTC) == datetime(2024, 1, 1, tzinfo=UTC)
     with pytest.raises(TypeError, match="a value for each"):
         processor.push_trade(timestamp=3, price=1.0, quantity=1.0, key="x")
 
