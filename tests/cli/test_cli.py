@@ -16,9 +16,9 @@ pytest.importorskip("cyclopts", reason="the command line is an extra")
 import rangebar_polars as rb
 from rangebar_polars.cli import main
 from rangebar_polars.store import TradeStore
+from tests.children import child_environment
 from tests.sources.binance.archive_server import serve
 from tests.sources.binance.made_files import BTC, day_trades, publish
-from tests.children import child_environment
 from tests.store.trades import days_of_trades
 
 TRADES = days_of_trades(datetime(2024, 1, 1), 2, 4000)

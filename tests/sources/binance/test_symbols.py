@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from rangebar_polars.sources.binance import FetchReport, MissingDaysError, session
-from rangebar_polars.sources.binance.files import Feed
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.frames import range_bars
-from rangebar_polars.store import TradeStore
+from rangebar_polars.sources.binance import FetchReport, MissingDaysError, session
 from rangebar_polars.sources.binance.bars import get_n_range_bars, get_range_bars
+from rangebar_polars.sources.binance.files import Feed
+from rangebar_polars.store import TradeStore
 from tests.sources.binance.archive_server import ArchiveServer, serve
 from tests.sources.binance.made_files import BTC, day_trades, publish
 
