@@ -14,9 +14,12 @@ import pytest
 
 from tests.children import run_child
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/status").exists(), reason="reads the peak memory from Linux's /proc"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not Path("/proc/self/status").exists(), reason="reads the peak memory from Linux's /proc"
+    ),
+]
 
 MIB = 2**20
 SMALL, LARGE = 20_000_000, 40_000_000

@@ -180,6 +180,7 @@ announce("done")
 PHASES = ["ready", "bars", "part", "flush", "link", "beside", "replace", "done"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_killed_at_any_instant_an_update_has_happened_or_has_not(tmp_path):
     trades = walk(20_000)

@@ -73,6 +73,7 @@ def finish(child: subprocess.Popen[str]) -> None:
     assert child.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_killed_write_leaves_the_old_state_or_the_new(tmp_path: Path) -> None:
     old = days_of_trades(datetime(2024, 1, 30), 5, 50_000)

@@ -69,6 +69,7 @@ def wait_for_staging(child: subprocess.Popen[str], times: int) -> None:
             return
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_killed_fetches_end_in_the_same_store(tmp_path: Path) -> None:
     rows = 8000
