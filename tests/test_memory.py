@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.children import run_child
+from tests.support.children import run_child
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,7 +32,7 @@ import sys
 import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
-from tests.seeded import noise
+from tests.support.seeded import noise
 
 rows, path = int(sys.argv[1]), sys.argv[2]
 CHUNK = {ROW_GROUP}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.children import run_child
+from tests.support.children import run_child
 
 pytest.importorskip("pyarrow")
 

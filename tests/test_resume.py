@@ -15,9 +15,9 @@ import polars as pl
 import pytest
 
 import rangebar_polars as rb
-from tests.children import child_environment
-from tests.compare import assert_same_bits
-from tests.seeded import walk
+from tests.support.children import child_environment
+from tests.support.compare import assert_same_bits
+from tests.support.seeded import walk
 from tests.support.sources import CountingSource
 
 

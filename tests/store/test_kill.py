@@ -19,8 +19,8 @@ from polars.testing import assert_frame_equal
 from rangebar_polars.store import Origin, TradeStore
 from rangebar_polars.store.commit import needs_recovery
 from rangebar_polars.store.layout import series
-from tests.children import child_environment
-from tests.store.trades import days_of_trades
+from tests.support.children import child_environment
+from tests.support.store_trades import days_of_trades
 
 KILLS = 50
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.children import run_child
+from tests.support.children import run_child
 
 SCRIPT = """
 import sys
