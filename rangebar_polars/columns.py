@@ -202,7 +202,7 @@ def check_by(by: By) -> list[str] | Auto | None:
         return by
     given: Any = by
     several = isinstance(given, Iterable) and not isinstance(given, (str, bytes, pl.Expr))
-    keys = list(cast("Iterable[Any]", given)) if several else [given]
+    keys: list[Any] = list(cast("Iterable[Any]", given)) if several else [given]
     for key in keys:
         if not isinstance(key, str):
             msg = f"by takes column names, such as by='symbol', got {key!r}"

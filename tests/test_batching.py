@@ -12,13 +12,13 @@ from polars._typing import EngineType
 from polars.exceptions import ComputeError
 
 import rangebar_polars as rb
-from tests.children import run_child
-from tests.compare import assert_same_bits
-from tests.doors import DOORS, ENGINES
-from tests.real_data import real_trades
-from tests.seeded import walk
-from tests.strategies import SCHEMA, Case, bar_cases, splits, trades
+from tests.support.children import run_child
+from tests.support.compare import assert_same_bits
+from tests.support.doors import DOORS, ENGINES
+from tests.support.real_data import real_trades
+from tests.support.seeded import walk
 from tests.support.sources import batched
+from tests.support.strategies import SCHEMA, Case, bar_cases, splits, trades
 
 THRESHOLDS = [25, 250, 100]
 """Three at once, not in order of size."""

@@ -13,7 +13,7 @@ import pytest
 from polars.exceptions import ColumnNotFoundError, ComputeError, DuplicateError
 
 import rangebar_polars as rb
-from tests.doors import DOORS, FRAME_DOORS, ID_DOORS, keeps_type
+from tests.support.doors import DOORS, FRAME_DOORS, ID_DOORS, keeps_type
 from tests.support.sources import batched
 
 NAN, INF = float("nan"), float("inf")

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rangebar_polars as rb
-from tests.compare import assert_bars_equal, assert_same_bits
-from tests.doors import DOORS, ENGINES, FRAME_DOORS, ID_DOORS, Door
-from tests.oracle import Columns, oracle_bar_ids, oracle_bars
-from tests.real_data import REAL_FILES, XRPETH, real_trades, xrpeth_as_decimal
-from tests.strategies import COMMON_THRESHOLDS, Case, bar_cases, thresholds, trades
+from tests.support.compare import assert_bars_equal, assert_same_bits
+from tests.support.doors import DOORS, ENGINES, FRAME_DOORS, ID_DOORS, Door
+from tests.support.oracle import Columns, oracle_bar_ids, oracle_bars
+from tests.support.real_data import REAL_FILES, XRPETH, real_trades, xrpeth_as_decimal
+from tests.support.strategies import COMMON_THRESHOLDS, Case, bar_cases, thresholds, trades
 
 GATES = pytest.mark.parametrize("gate_lifted", [False, True], ids=["gate", "no-gate"])
 

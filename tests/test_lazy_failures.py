@@ -16,10 +16,10 @@ from polars._typing import EngineType
 from polars.io.plugins import register_io_source
 
 import rangebar_polars as rb
-from tests.children import child_environment
-from tests.compare import assert_same_bits
-from tests.doors import ENGINES
-from tests.seeded import walk
+from tests.support.children import child_environment
+from tests.support.compare import assert_same_bits
+from tests.support.doors import ENGINES
+from tests.support.seeded import walk
 
 EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES)
 

@@ -13,10 +13,10 @@ import pytest
 from polars._typing import EngineType
 
 import rangebar_polars as rb
-from tests.children import run_child
-from tests.compare import assert_same_bits
-from tests.doors import ENGINES
-from tests.seeded import walk
+from tests.support.children import run_child
+from tests.support.compare import assert_same_bits
+from tests.support.doors import ENGINES
+from tests.support.seeded import walk
 from tests.support.sources import batched
 
 EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES)

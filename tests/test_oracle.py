@@ -8,7 +8,7 @@ from decimal import Decimal
 import polars as pl
 import pytest
 
-from tests.oracle import Columns, oracle_bar_ids, oracle_bars, parse_duration, to_units
+from tests.support.oracle import Columns, oracle_bar_ids, oracle_bars, parse_duration, to_units
 
 
 def trades(

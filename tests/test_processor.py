@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rangebar_polars as rb
-from tests.children import REPOSITORY
-from tests.compare import assert_same_bits
-from tests.seeded import walk
-from tests.strategies import Case, bar_cases
+from tests.support.children import REPOSITORY
+from tests.support.compare import assert_same_bits
+from tests.support.seeded import walk
+from tests.support.strategies import Case, bar_cases
 
 pa = pytest.importorskip("pyarrow")
 

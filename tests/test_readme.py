@@ -7,8 +7,8 @@ import re
 import polars as pl
 import pytest
 
-from tests.children import REPOSITORY
-from tests.seeded import walk
+from tests.support.children import REPOSITORY
+from tests.support.seeded import walk
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
 

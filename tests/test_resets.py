@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rangebar_polars as rb
-from tests.compare import assert_bars_equal, assert_same_bits
-from tests.oracle import oracle_bars
-from tests.seeded import walk
+from tests.support.compare import assert_bars_equal, assert_same_bits
+from tests.support.oracle import oracle_bars
+from tests.support.seeded import walk
 from tests.support.sources import batched
 
 RESETS = ["1d", "2d", "1w", "2w", "1mo", "2mo", "1q", "1y", "3y"]
