@@ -10,13 +10,13 @@ from typing import Annotated, Literal
 import polars as pl
 from cyclopts import Parameter
 
-from rangebar_polars.sources.binance.archive import ArchiveOptions, scan_binance
-from rangebar_polars.sources.binance.files import ARCHIVE_URL
-from rangebar_polars.sources.binance.report import FetchReport
 from rangebar_polars.cli.bars import deliver
 from rangebar_polars.cli.options import BarRules, Output
-from rangebar_polars.store import TradeStore
+from rangebar_polars.sources.binance.archive import ArchiveOptions, scan_binance
 from rangebar_polars.sources.binance.bars import get_range_bars
+from rangebar_polars.sources.binance.files import ARCHIVE_URL
+from rangebar_polars.sources.binance.report import FetchReport
+from rangebar_polars.store import TradeStore
 
 __all__ = ["Archive", "fetch", "get"]
 

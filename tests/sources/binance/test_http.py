@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 
 from rangebar_polars.sources.binance import ArchiveError, FetchError
 from rangebar_polars.sources.binance.http import Http, Stopped, parse_checksum, sha256_of
-from tests.sources.binance.archive_server import ArchiveServer, Cut, Status, serve
+from tests.support.archive_server import ArchiveServer, Cut, Status, serve
 
 BODY = bytes(range(256)) * 4000
 
@@ -61,7 +61,7 @@ def test_server_errors_are_tried_again_later_and_later(
 def test_retry_after_is_obeyed(
     server: ArchiveServer, http: Http, waits: list[float], code: int
 ) -> None:
-    later = datetime.now(timezone.utc) + timedelta(seconds=40)
+    later = datetime.now(UTC) + timedelta(seconds=40)
     date = format_datetime(later, usegmt=True)
     server.fail("a.txt", Status(code, {"Retry-After": "7"}), Status(code, {"Retry-After": date}))
     assert http.text(f"{server.url}/a.txt") == "hello"
