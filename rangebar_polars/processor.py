@@ -487,7 +487,9 @@ def _flat(options: BarOptions, columns: TradeColumns, by: list[str] | None) -> d
     return {"rule": rule, **plain, "columns": columns, "by": by}
 
 
-def _read_made_with(checkpoint: _internal.Checkpoint) -> tuple[BarOptions, TradeColumns, list[str] | Auto | None]:
+def _read_made_with(
+    checkpoint: _internal.Checkpoint,
+) -> tuple[BarOptions, TradeColumns, list[str] | Auto | None]:
     """Options, columns and keys of a checkpoint of any version."""
     made: dict[str, Any] = json.loads(checkpoint.options)
     if checkpoint.version == 1:
