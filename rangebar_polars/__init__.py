@@ -35,6 +35,7 @@ from rangebar_polars._options import THRESHOLD_PRESETS
 from rangebar_polars.exceptions import CheckpointError, InvalidTradeError, RangeBarError
 from rangebar_polars.expressions import bar_id, bars
 from rangebar_polars.frames import range_bars, with_bar_id
+from rangebar_polars.normalize import normalize
 from rangebar_polars.processor import RangeBarProcessor
 from rangebar_polars.reports import PushReport
 from rangebar_polars.resume import ResumeHandle, UpdateReport, resume_bars, update_bars
@@ -61,6 +62,7 @@ __all__ = [
     "get_n_range_bars",
     "get_range_bars",
     "namespaces",
+    "normalize",
     "range_bars",
     "resume_bars",
     "scan_binance",
