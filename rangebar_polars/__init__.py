@@ -39,6 +39,7 @@ from rangebar_polars.normalize import normalize
 from rangebar_polars.processor import RangeBarProcessor
 from rangebar_polars.reports import PushReport
 from rangebar_polars.resume import ResumeHandle, UpdateReport, resume_bars, update_bars
+from rangebar_polars.scan import scan_trades
 
 if TYPE_CHECKING:
     from rangebar_polars.sources.binance import scan_binance
@@ -66,6 +67,7 @@ __all__ = [
     "range_bars",
     "resume_bars",
     "scan_binance",
+    "scan_trades",
     "update_bars",
     "with_bar_id",
 ]

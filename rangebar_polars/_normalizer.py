@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, TypeVar
 
 import polars as pl
 from polars.exceptions import ColumnNotFoundError, DuplicateError
@@ -24,7 +24,10 @@ from rangebar_polars._vendors import (
     Vendor,
 )
 
-__all__ = ["Column", "Normalizer", "normalizer"]
+if TYPE_CHECKING:
+    from typing import Unpack
+
+__all__ = ["Column", "NormalizeOptions", "Normalizer", "normalizer"]
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 Column: TypeAlias = "str | Auto | None"
@@ -125,7 +128,7 @@ class Normalizer:
                     found[role] = there[0]
                 elif role in _REQUIRED:
                     raise _missing(role, known[0], columns)
-        given = [role for role in ROLES if isinstance(self.names.get(role), str)]
+        given: list[Role] = [role for role in ROLES if isinstance(self.names.get(role), str)]
         owners: dict[str, Role] = {}
         for role in given:
             if owners.setdefault(found[role], role) != role:
@@ -270,9 +273,36 @@ def _missing(role: Role, wanted: str, columns: Sequence[str]) -> ColumnNotFoundE
     return ColumnNotFoundError(msg)
 
 
-def normalizer(vendor: str | None = None, **options: Any) -> Normalizer:
+class NormalizeOptions(TypedDict, total=False):
+    """The keywords of :func:`normalize`, for whoever passes them on."""
+
+    timestamp: Column
+    price: Column
+    quantity: Column
+    side: Column
+    sells: Sequence[str | int] | None
+    buys: Sequence[str | int] | None
+    side_of: Literal["taker", "maker"] | None
+    other_side: Literal["error", "null"]
+    is_buyer_maker: Column
+    trade_id: Column
+    agg_trade_id: Column
+    first_trade_id: Column
+    last_trade_id: Column
+    symbol: Column
+    time_unit: InputTimeUnit | None
+    time_format: str | None
+    resolution: Resolution | None
+
+
+def normalizer(vendor: str | None = None, **options: Unpack[NormalizeOptions]) -> Normalizer:
     """A `Normalizer` of the keywords of :func:`normalize`."""
-    names: dict[Role, Column] = {role: options.pop(role) for role in ROLES if role in options}
+    given: dict[str, Any] = {**options}
+    unknown = given.keys() - NormalizeOptions.__annotations__.keys()
+    if unknown:
+        msg = f"unknown keyword {min(unknown)!r}"
+        raise TypeError(msg)
+    names: dict[Role, Column] = {role: given.pop(role) for role in ROLES if role in given}
     for sides in ("sells", "buys"):
-        options[sides] = _texts(options.get(sides))
-    return Normalizer(vendor, names, **options)
+        given[sides] = _texts(given.get(sides))
+    return Normalizer(vendor, names, **given)
