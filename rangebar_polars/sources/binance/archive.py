@@ -12,7 +12,8 @@ from rangebar_polars.sources.binance.files import Feed, Kind, Market
 from rangebar_polars.sources.binance.report import FetchReport
 from rangebar_polars.sources.binance.session import Access, Missing, Session
 from rangebar_polars.store import TradeStore
-from rangebar_polars.store.span import DAY_US, Instant, Span, day_number, parse_span
+from rangebar_polars._time import DAY_US, day_number
+from rangebar_polars.store.time_range import Instant, TimeRange as Span, parse_time_range as parse_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from rangebar_polars.sources.binance.report import FetchReport
 from rangebar_polars.sources.binance.session import Access
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.frames import range_bars
-from rangebar_polars.store.span import Instant, Span, parse_span
+from rangebar_polars.store.time_range import Instant, TimeRange as Span, parse_time_range as parse_span
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

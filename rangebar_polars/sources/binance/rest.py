@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from rangebar_polars._time import DAY_US
 from rangebar_polars.store.parquet import read_footer
-from rangebar_polars.store.span import DAY_US, Span
+from rangebar_polars.store.time_range import TimeRange as Span
 from rangebar_polars.store.writing import write_batches
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from rangebar_polars.sources.binance.unzip import csv_blocks, open_csv
 from rangebar_polars.store import Origin, TradeStore
 from rangebar_polars.store.layout import Series, series
 from rangebar_polars.store.reading import read_part
-from rangebar_polars.store.span import Span
+from rangebar_polars.store.time_range import TimeRange as Span
 from rangebar_polars.store.typed import acquire
 from rangebar_polars.store.writing import write_batches
 from rangebar_polars._plan import Stop
