@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import polars as pl
@@ -28,6 +30,7 @@ class Rewound(io.RawIOBase):
 
     def __init__(self, head: bytes, stream: BinaryIO) -> None:
         self._head, self._stream = head, stream
+        self.name = getattr(stream, "name", None)
 
     def readable(self) -> bool:
         """It is."""
@@ -51,11 +54,12 @@ def scan_csv_stream(stream: BinaryIO, form: CsvForm) -> pl.LazyFrame:
     polars.exceptions.NoDataError
         Where there is none.
     """
-    text = _unpacked(stream)
     separator = form.separator or ","
     name = str(getattr(stream, "name", "the input"))
     name = "standard input" if name in {"<stdin>", "0"} else name
-    first = text.readline().removeprefix(_BOM)
+    with _readable(name):
+        text = _unpacked(stream)
+        first = text.readline().removeprefix(_BOM)
     fields = _fields(first, separator)
     if not fields:
         msg = f"there is nothing in {name}"
@@ -71,11 +75,24 @@ def scan_csv_stream(stream: BinaryIO, form: CsvForm) -> pl.LazyFrame:
             msg = f"{name} was read already, and can be read only once"
             raise RangeBarError(msg)
         taken = True
-        for block in blocks:
+        while True:
+            with _readable(name):
+                block = next(blocks, None)
+            if block is None:
+                return
             frame = pl.read_csv(block, has_header=False, schema=dtypes, separator=separator)
             yield frame.select(request.columns)
 
     return lazy_source(frames, pl.Schema(dtypes), name="CSV", detail=name, pure=False)
+
+
+@contextmanager
+def _readable(name: str) -> Generator[None]:
+    try:
+        yield
+    except (EOFError, zlib.error, OSError) as error:
+        msg = f"{name} cannot be read, or is cut off: {error}"
+        raise RangeBarError(msg) from error
 
 
 def _unpacked(stream: BinaryIO) -> io.BufferedReader[Rewound]:
