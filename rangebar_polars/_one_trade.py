@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, UTC
 from typing import Any, Final, cast
 
 import polars as pl
@@ -11,7 +11,7 @@ from rangebar_polars._options import Auto, TimeUnit, TradeColumns
 
 __all__ = ["guessed_schema", "key_values_of", "ticks_of"]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TICKS: Final = {"ns": 1_000_000_000, "us": 1_000_000, "ms": 1_000}
 
 
@@ -64,6 +64,6 @@ def ticks_of(timestamp: datetime, dtype: pl.DataType, time_unit: TimeUnit | None
         msg = "a datetime for an Int64 timestamp needs time_unit='ns', 'us' or 'ms'"
         raise TypeError(msg)
     # A naive time is taken as it stands, as Polars does.
-    aware = timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=timezone.utc)
+    aware = timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
     microseconds = (aware - _EPOCH) // timedelta(microseconds=1)
     return microseconds * _TICKS[unit] // 1_000_000

@@ -19,8 +19,6 @@ __all__ = [
     "ENGINES",
     "FRAME_DOORS",
     "ID_DOORS",
-    "KEEPS_ERROR_TYPES",
-    "WAITS_FOR_EVER",
     "Door",
     "bars_expression",
     "keeps_type",
@@ -28,16 +26,10 @@ __all__ = [
 
 Door = Callable[..., pl.DataFrame]
 
-WAITS_FOR_EVER = int(pl.__version__.split(".")[0]) < 2
-"""Polars 1.x may have its own threads wait for a source that waits for them."""
-
-KEEPS_ERROR_TYPES = int(pl.__version__.split(".")[0]) >= 2
-"""Before 2.0, Polars makes a ComputeError of the same words of whatever a lazy source raises."""
-
 
 def keeps_type(door: str) -> bool:
     """Whether errors come out of the door of this name as they were raised."""
-    return door == "DataFrame" or (door.startswith("LazyFrame") and KEEPS_ERROR_TYPES)
+    return door == "DataFrame" or door.startswith("LazyFrame")
 
 
 ENGINES: tuple[EngineType, ...] = ("in-memory", "streaming")

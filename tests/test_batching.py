@@ -17,8 +17,8 @@ from tests.compare import assert_same_bits
 from tests.doors import DOORS, ENGINES
 from tests.real_data import real_trades
 from tests.seeded import walk
-from tests.sources import batched
 from tests.strategies import SCHEMA, Case, bar_cases, splits, trades
+from tests.support.sources import batched
 
 THRESHOLDS = [25, 250, 100]
 """Three at once, not in order of size."""

@@ -14,7 +14,7 @@ from polars.exceptions import ColumnNotFoundError, ComputeError, DuplicateError
 
 import rangebar_polars as rb
 from tests.doors import DOORS, FRAME_DOORS, ID_DOORS, keeps_type
-from tests.sources import batched
+from tests.support.sources import batched
 
 NAN, INF = float("nan"), float("inf")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -14,9 +14,8 @@ import rangebar_polars as rb
 from tests.compare import assert_bars_equal, assert_same_bits
 from tests.oracle import oracle_bars
 from tests.seeded import walk
-from tests.sources import batched
+from tests.support.sources import batched
 
-UTC = timezone.utc
 RESETS = ["1d", "2d", "1w", "2w", "1mo", "2mo", "1q", "1y", "3y"]
 ZONES = [None, "UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]
 

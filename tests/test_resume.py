@@ -8,7 +8,7 @@ import pytest
 import rangebar_polars as rb
 from tests.compare import assert_same_bits
 from tests.seeded import walk
-from tests.sources import CountingSource
+from tests.support.sources import CountingSource
 
 
 def start_of(trades: pl.DataFrame, **options) -> str:

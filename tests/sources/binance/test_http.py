@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def test_server_errors_are_tried_again_later_and_later(
 def test_retry_after_is_obeyed(
     server: ArchiveServer, http: Http, waits: list[float], code: int
 ) -> None:
-    later = datetime.now(timezone.utc) + timedelta(seconds=40)
+    later = datetime.now(UTC) + timedelta(seconds=40)
     date = format_datetime(later, usegmt=True)
     server.fail("a.txt", Status(code, {"Retry-After": "7"}), Status(code, {"Retry-After": date}))
     assert http.text(f"{server.url}/a.txt") == "hello"
