@@ -83,7 +83,8 @@ class Vendor:
 
 
 BY_HAND: Final = Vendor(
-    {role: (role,) for role in ROLES},
+    # An id of single trades has to be named: many a column trade_id is text.
+    {role: (role,) for role in ROLES if role != "trade_id"},
     documented="",
     sells=("sell", "Sell", "SELL", "s", "S"),
     buys=("buy", "Buy", "BUY", "b", "B"),

@@ -67,7 +67,7 @@ def normalize(
         Column that is true where the taker sold: booleans, 0 and 1, or text. Goes before `side`.
     trade_id
         Column of an id of single trades: it becomes ``agg_trade_id``, ``first_trade_id`` and
-        ``last_trade_id`` alike.
+        ``last_trade_id`` alike. By hand it has to be named.
     agg_trade_id, first_trade_id, last_trade_id
         Columns of an aggregate trade's id, and of the first and last trade in it.
     symbol
