@@ -13,7 +13,13 @@ from polars.exceptions import ColumnNotFoundError, DuplicateError
 
 from rangebar_polars._options import AUTO, Auto
 from rangebar_polars._parse_times import time_expr
-from rangebar_polars._parse_values import flag_expr, id_expr, number_expr, side_expr
+from rangebar_polars._parse_values import (
+    filled_expr,
+    flag_expr,
+    id_expr,
+    number_expr,
+    side_expr,
+)
 from rangebar_polars._vendors import (
     BY_HAND,
     ROLES,
@@ -55,6 +61,9 @@ class Normalizer:
         For each role the column's name, AUTO or None. One that is missing is AUTO.
     sells, buys, side_of, other_side, time_unit, time_format, resolution
         As for :func:`normalize`.
+    from_csv
+        Whether a null is a field that its line lacks: Polars reads a line that is cut off as one
+        with nulls.
     """
 
     vendor: str | None
@@ -66,6 +75,7 @@ class Normalizer:
     time_unit: InputTimeUnit | None = None
     time_format: str | None = None
     resolution: Resolution | None = None
+    from_csv: bool = False
 
     def __post_init__(self) -> None:
         if self.vendor is not None and self.vendor not in VENDORS:
@@ -226,7 +236,8 @@ class Normalizer:
         if role == "trade_id":
             return dict.fromkeys(_IDS, id_expr(name, dtype))
         if role == "symbol":
-            return {role: pl.col(name)}
+            # Whoever makes bars refuses nulls elsewhere, but a key may be null.
+            return {role: filled_expr(name, dtype) if self.from_csv else pl.col(name)}
         return {role: id_expr(name, dtype)}
 
 

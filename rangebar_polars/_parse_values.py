@@ -9,7 +9,7 @@ import polars as pl
 
 from rangebar_polars._parse import batchwise, is_text, refused, wrong_dtype
 
-__all__ = ["flag_expr", "id_expr", "number_expr", "side_expr"]
+__all__ = ["filled_expr", "flag_expr", "id_expr", "number_expr", "side_expr"]
 
 _EXACT: Final = 2**53
 _TRUE: Final = ("true", "True", "TRUE", "1")
@@ -79,6 +79,17 @@ def id_expr(column: str, dtype: pl.DataType) -> pl.Expr:
     if is_text(dtype):
         return pl.col(column).cast(pl.String).cast(pl.Int64)
     raise wrong_dtype(column, dtype, "integers, or text with integers")
+
+
+def filled_expr(column: str, dtype: pl.DataType) -> pl.Expr:
+    """A column as it is, but an error at its first null."""
+    return batchwise(column, _filled, dtype)
+
+
+def _filled(values: pl.Series, column: str) -> pl.Series:
+    if values.null_count():
+        raise refused(column, None, "a line has nothing there; it may be cut off")
+    return values
 
 
 def flag_expr(column: str, dtype: pl.DataType) -> pl.Expr:

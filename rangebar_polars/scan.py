@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import polars as pl
@@ -94,7 +95,8 @@ def scan_trades(
     made = normalizer(format, **options)
     form = CsvForm(made, has_header, None if columns is None else tuple(columns), separator)
     if hasattr(source, "read"):
-        return made.apply(scan_csv_stream(cast("BinaryIO", source), form))
+        stream = scan_csv_stream(cast("BinaryIO", source), form)
+        return replace(made, from_csv=True).apply(stream)
     files = trade_files(cast("Source", source))
     kinds = {kind_of(file) for file in files}
     if len(kinds) > 1:
@@ -110,7 +112,7 @@ def scan_trades(
             raise ValueError(msg)
         return scan_zips(files)
     if kind == "csv":
-        return made.apply(scan_csv_files(files, form))
+        return replace(made, from_csv=True).apply(scan_csv_files(files, form))
     if kind == "ipc":
         return made.apply(pl.scan_ipc(files, glob=False))
     return made.apply(pl.scan_parquet(files, glob=False))

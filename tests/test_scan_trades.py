@@ -181,6 +181,12 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         (io.BytesIO(b""), {}, NoDataError, "there is nothing in"),
         (good, {}, PolarsError, "time_unit='ms'"),
         (write(tmp_path / "b.csv", HEADER + "1,abc,1,A\n"), {}, PolarsError, "'price'|abc"),
+        (
+            write(tmp_path / "s.csv", HEADER + LINES + "1700000002400,101,1\n"),
+            {"time_unit": "ms"},
+            PolarsError,
+            "column 'symbol', value null: a line has nothing there",
+        ),
         (write(tmp_path / "d.csv", HEADER + "01/05/2024,1,1,A\n"), {}, PolarsError, "time_format="),
     ):
         with pytest.raises(error, match=message):

@@ -11,7 +11,7 @@ from rangebar_polars._normalizer import NormalizeOptions
 
 __all__ = ["BarArguments", "OutputArguments", "TradeArguments"]
 
-_FLAG = Parameter(negative="")
+_FLAG = Parameter(negative="", show_default=False)
 _LIST = Parameter(negative="")
 
 
@@ -38,9 +38,9 @@ class BarArguments:
         Begin anew after a silence longer than this, such as 2h.
     """
 
-    rule: Annotated[list[str], Parameter(name=["--rule", "-t"], negative="")] = field(
-        default_factory=lambda: ["250"]
-    )
+    rule: Annotated[
+        list[str], Parameter(name=["--rule", "-t"], negative="", show_default=lambda _: "250")
+    ] = field(default_factory=lambda: ["250"])
     incomplete: Literal["drop", "keep"] = "drop"
     same_timestamp_close: Annotated[bool, _FLAG] = False
     reset: str | None = None

@@ -306,3 +306,35 @@ def test_a_gzip_that_is_cut_off(tmp_path: Path) -> None:
     assert error.startswith("rangebar: standard input cannot be read, or is cut off")
     _, error = rangebar("bars", tmp_path / "t.csv.gz", "--time-unit", "s", code=1)
     assert error.startswith("rangebar: ")
+
+
+def test_a_table_fits_the_terminal(tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty", reason="needs a terminal")
+    import fcntl
+    import struct
+    import termios
+
+    (tmp_path / "t.csv").write_text(HEADER + "1700000000.4,61837.63,1\n1700000001,62837.65,1\n")
+    shown = {}
+    for width in (80, 200):
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
+        environment = child_environment()
+        environment.pop("COLUMNS", None)
+        subprocess.run(
+            [sys.executable, "-m", "rangebar_polars.cli", "bars", "t.csv", "--time-unit", "s"],
+            env=environment,
+            cwd=tmp_path,
+            stdout=theirs,
+            timeout=120,
+            check=True,
+        )
+        os.close(theirs)
+        shown[width] = os.read(ours, 10_000).decode().splitlines()[:3]
+        os.close(ours)
+        assert max(map(len, shown[width])) <= width
+    assert "vwap" in shown[200][0]
+    assert [name in shown[80][0] for name in ("close_time", "open", "close", "vwap")] == [
+        True, True, True, False,
+    ]  # fmt: skip
+    assert "62837.65" in shown[80][2]
