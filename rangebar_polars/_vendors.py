@@ -110,16 +110,17 @@ VENDORS: Final[Mapping[str, Vendor]] = {
     ),
     "bybit": Vendor(
         {
-            "timestamp": ("T",),
-            "price": ("p",),
-            "quantity": ("v",),
-            "side": ("S",),
-            "symbol": ("s",),
+            "timestamp": ("T", "timestamp"),
+            "price": ("p", "price"),
+            "quantity": ("v", "size", "volume"),
+            "side": ("S", "side"),
+            "symbol": ("s", "symbol"),
         },
         documented="https://bybit-exchange.github.io/docs/derivatives/ws-public/trade",
-        time_units=("ms",),
-        sells=("Sell",),
-        buys=("Buy",),
+        # Files of derivatives count seconds, with fractions.
+        time_units=("ms", "s"),
+        sells=("Sell", "sell"),
+        buys=("Buy", "buy"),
     ),
     "okx": Vendor(
         {

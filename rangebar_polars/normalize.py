@@ -110,7 +110,8 @@ def normalize(
 
     - binance: https://github.com/binance/binance-public-data/ (its spot counts microseconds from
       2025 on, milliseconds before: told apart by size)
-    - bybit: https://bybit-exchange.github.io/docs/derivatives/ws-public/trade
+    - bybit: https://bybit-exchange.github.io/docs/derivatives/ws-public/trade, and the headers of
+      the files at https://public.bybit.com/ (``timestamp`` in seconds or milliseconds, by size)
     - okx: https://docs.rs/crate/nautilus-okx/latest/source/test_data/ws_trades.json
     - coinbase: https://docs.cdp.coinbase.com/api-reference/exchange-api/rest-api/products/get-product-trades
       (``side`` is the maker's)

@@ -127,6 +127,46 @@ VENDOR_FRAMES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
             "i": ["d9cd8295-40dc", "d9cd8295-40dd"],
         },
     ),
+    "bybit, files of derivatives, in seconds": (
+        "bybit",
+        {
+            "timestamp": [1704326400.1, 1704326400.7],
+            "symbol": ["BTCUSDT", "BTCUSDT"],
+            "side": ["Buy", "Sell"],
+            "size": [0.01, 0.02],
+            "price": [42500.1, 42500.2],
+            "tickDirection": ["PlusTick", "MinusTick"],
+            "trdMatchID": ["m-3001", "m-3002"],
+        },
+        {
+            "timestamp": us("2024-01-04T00:00:00.1", "2024-01-04T00:00:00.7"),
+            "symbol": ["BTCUSDT", "BTCUSDT"],
+            "is_buyer_maker": [False, True],
+            "quantity": [0.01, 0.02],
+            "price": [42500.1, 42500.2],
+            "tickDirection": ["PlusTick", "MinusTick"],
+            "trdMatchID": ["m-3001", "m-3002"],
+        },
+    ),
+    "bybit, files of the spot market, in milliseconds": (
+        "bybit",
+        {
+            "id": [1, 2],
+            "timestamp": [1747612800074, 1747612800150],
+            "price": [106453.8, 106456.9],
+            "volume": [0.003718, 0.0005],
+            "side": ["sell", "buy"],
+            "rpi": [0, 0],
+        },
+        {
+            "id": [1, 2],
+            "timestamp": us("2025-05-19T00:00:00.074", "2025-05-19T00:00:00.150"),
+            "price": [106453.8, 106456.9],
+            "quantity": [0.003718, 0.0005],
+            "is_buyer_maker": [True, False],
+            "rpi": [0, 0],
+        },
+    ),
     "okx": (
         "okx",
         {
