@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, Typ
 import polars as pl
 from polars.exceptions import ColumnNotFoundError, DuplicateError
 
-from rangebar_polars._options import AUTO, Auto
+from rangebar_polars.columns import AUTO, Auto
 from rangebar_polars._parse_times import time_expr
 from rangebar_polars._parse_values import (
     filled_expr,

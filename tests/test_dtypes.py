@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 
 import rangebar_polars as rb
-from tests.compare import assert_bars_equal, assert_same_bits
-from tests.doors import DOORS, FRAME_DOORS, ID_DOORS
-from tests.oracle import Columns, oracle_bar_ids, oracle_bars
-from tests.seeded import noise, walk
+from tests.support.compare import assert_bars_equal, assert_same_bits
+from tests.support.doors import DOORS, FRAME_DOORS, ID_DOORS
+from tests.support.oracle import Columns, oracle_bar_ids, oracle_bars
+from tests.support.seeded import noise, walk
 
 THRESHOLD = 500
 
@@ -273,7 +273,7 @@ def test_frame_namespaces_mirror_the_functions() -> None:
     expected = rb.range_bars(frame, asked, by="symbol", incomplete="keep")
     assert_same_bits(eager.rangebar.bars(asked, by="symbol", incomplete="keep"), expected)
     assert_same_bits(lazy.rangebar.bars(asked, by="symbol", incomplete="keep").collect(), expected)
-    by_keyword = eager.rangebar.bars(threshold_decimal_bps=asked, by="symbol")
+    by_keyword = eager.rangebar.bars(rule=asked, by="symbol")
     assert_same_bits(by_keyword, rb.range_bars(frame, asked, by="symbol"))
     expected = rb.with_bar_id(frame, 250, by="symbol")
     assert_same_bits(eager.rangebar.with_bar_id(250, by="symbol"), expected)

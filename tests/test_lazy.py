@@ -14,10 +14,10 @@ from polars._typing import EngineType
 import rangebar_polars as rb
 from rangebar_polars import streaming
 from rangebar_polars._plan import run_plan
-from tests.compare import assert_bars_equal, assert_same_bits
-from tests.doors import ENGINES
-from tests.oracle import oracle_bars
-from tests.seeded import walk
+from tests.support.compare import assert_bars_equal, assert_same_bits
+from tests.support.doors import ENGINES
+from tests.support.oracle import oracle_bars
+from tests.support.seeded import walk
 from tests.support.sources import CountingSource
 
 EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES)

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.children import run_child
+from tests.support.children import run_child
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/status").exists(), reason="reads the peak memory from Linux's /proc"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not Path("/proc/self/status").exists(), reason="reads the peak memory from Linux's /proc"
+    ),
+]
 
 MIB = 2**20
 SMALL, LARGE = 20_000_000, 40_000_000
@@ -29,7 +32,7 @@ import sys
 import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
-from tests.seeded import noise
+from tests.support.seeded import noise
 
 rows, path = int(sys.argv[1]), sys.argv[2]
 CHUNK = {ROW_GROUP}

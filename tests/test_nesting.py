@@ -13,10 +13,10 @@ import pytest
 from polars._typing import EngineType
 
 import rangebar_polars as rb
-from tests.children import run_child
-from tests.compare import assert_same_bits
-from tests.doors import ENGINES
-from tests.seeded import walk
+from tests.support.children import run_child
+from tests.support.compare import assert_same_bits
+from tests.support.doors import ENGINES
+from tests.support.seeded import walk
 from tests.support.sources import batched
 
 EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES)
@@ -251,8 +251,8 @@ def test_a_pickled_plan_runs_in_another_process(
 def test_expressions_survive_pickling() -> None:
     frame = walk()
     for expression in (
-        rb.bar_id(threshold_decimal_bps=500).over("symbol"),
-        rb.bars(threshold_decimal_bps="wide", is_buyer_maker="is_buyer_maker"),
+        rb.bar_id(rule=500).over("symbol"),
+        rb.bars(rule="wide", is_buyer_maker="is_buyer_maker"),
     ):
         again = pickle.loads(pickle.dumps(expression))
         assert_same_bits(frame.select(again), frame.select(expression))

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rangebar_polars as rb
-from tests.children import REPOSITORY
-from tests.compare import assert_same_bits
-from tests.seeded import walk
-from tests.strategies import Case, bar_cases
+from tests.support.children import REPOSITORY
+from tests.support.compare import assert_same_bits
+from tests.support.seeded import walk
+from tests.support.strategies import Case, bar_cases
 
 pa = pytest.importorskip("pyarrow")
 
@@ -336,10 +336,10 @@ class TestCheckpointTexts:
         return processor.checkpoint()
 
     def test_a_new_processor_has_one_too(self):
-        text = rb.RangeBarProcessor(250, by="symbol", reset="1w", offset="-1d").checkpoint()
+        text = rb.RangeBarProcessor(250, by="symbol", reset="1w", reset_offset="-1d").checkpoint()
         processor = rb.RangeBarProcessor.from_checkpoint(text)
         trades = spread(200)
-        want = rb.range_bars(trades, 250, by="symbol", reset="1w", offset="-1d")
+        want = rb.range_bars(trades, 250, by="symbol", reset="1w", reset_offset="-1d")
         assert_same_bits(processor.push(trades), want)
 
     def test_it_is_json(self):

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 import rangebar_polars as rb
-from tests.compare import assert_same_bits
-from tests.seeded import walk
+from tests.support.compare import assert_same_bits
+from tests.support.seeded import walk
 from tests.support.sources import CountingSource
 
 

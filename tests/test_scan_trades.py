@@ -16,7 +16,7 @@ from polars.exceptions import ColumnNotFoundError, NoDataError, PolarsError
 from polars.testing import assert_frame_equal
 
 import rangebar_polars as rb
-from tests.real_data import FOLDER
+from tests.support.real_data import FOLDER
 
 HEADER = "timestamp,price,quantity,symbol\n"
 LINES = "1700000000400,100,1,000001\n1700000001400,100.5,2,000001\n"

@@ -36,6 +36,9 @@ class BarArguments:
         Move those periods: 17h with 1d is a session that begins at 17:00.
     max_gap
         Begin anew after a silence longer than this, such as 2h.
+    on_overlap
+        What to do about trades whose ids were there before: refuse them, or leave them out.
+        Default: error, and skip in update.
     """
 
     rule: Annotated[
@@ -46,6 +49,7 @@ class BarArguments:
     reset: str | None = None
     reset_offset: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     max_gap: str | None = None
+    on_overlap: Literal["error", "skip"] | None = None
 
     def keywords(self) -> dict[str, Any]:
         """Return the keywords of `range_bars`."""
@@ -53,8 +57,9 @@ class BarArguments:
             "incomplete": self.incomplete,
             "same_timestamp_close": self.same_timestamp_close,
             "reset": self.reset,
-            "offset": self.reset_offset,
+            "reset_offset": self.reset_offset,
             "max_gap": self.max_gap,
+            **({} if self.on_overlap is None else {"on_overlap": self.on_overlap}),
         }
 
     @property
@@ -185,21 +190,20 @@ class TradeArguments:
         }
         return options
 
-    def bar_columns(self, have: list[str]) -> dict[str, Any]:
-        """Return the keywords of `range_bars` for normalized trades with these columns."""
+    def bar_columns(self) -> dict[str, Any]:
+        """Return the keywords of `range_bars` for normalized trades."""
         if self.by is not None and self.no_by:
             msg = "--by and --no-by contradict each other"
             raise ValueError(msg)
-        # Columns that were named have our names by now.
-        ours = {name: role for role, name in self.named.items()}
-        by = None if self.by is None else [ours.get(name, name) for name in self.by]
-        if by is None and not self.no_by and "symbol" in have:
-            by = ["symbol"]
-        return {
-            "by": by,
-            "timestamp": None if self.no_timestamp else "timestamp",
-            "quantity": None if self.no_quantity else "quantity",
-        }
+        off = [role for role in ("timestamp", "quantity", "side") if getattr(self, f"no_{role}")]
+        keywords: dict[str, Any] = {"columns": dict.fromkeys(off)}
+        if self.no_by:
+            keywords["by"] = None
+        elif self.by is not None:
+            # Columns that were named have our names by now.
+            ours = {name: role for role, name in self.named.items()}
+            keywords["by"] = [ours.get(name, name) for name in self.by]
+        return keywords
 
 
 @Parameter(name="*")

@@ -43,8 +43,7 @@ def bars(
     """
     rules, columns = rules or BarArguments(), columns or TradeArguments()
     with open_trades(trades, columns) as frame, _columns_as_named(columns):
-        keywords = columns.bar_columns(frame.collect_schema().names())
-        made = range_bars(frame, rules.rules, **keywords, **rules.keywords())
+        made = range_bars(frame, rules.rules, **columns.bar_columns(), **rules.keywords())
         deliver(made, output or OutputArguments())
 
 
@@ -70,8 +69,8 @@ def update(
     """
     rules, columns = rules or BarArguments(), columns or TradeArguments()
     with open_trades(trades, columns) as frame, _columns_as_named(columns):
-        keywords = columns.bar_columns(frame.collect_schema().names())
-        report = update_bars(frame, dataset, rules.rules, **keywords, **rules.keywords())
+        keywords = {**columns.bar_columns(), **rules.keywords()}
+        report = update_bars(frame, dataset, rules.rules, **keywords)
     print(f"{dataset}: {report.bars} bars added")
 
 

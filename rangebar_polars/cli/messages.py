@@ -26,7 +26,6 @@ _KEYWORD: Final = re.compile(
     r"\b(?P<name>[a-z_]+)=(?P<value>None|True|False|'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\d+)"
 )
 _RENAMED: Final[Mapping[str, str]] = {
-    "threshold_decimal_bps": "rule",
     "has_header": "header",
     "vendor": "format",
 }

@@ -15,8 +15,8 @@ from polars.testing import assert_frame_equal
 pytest.importorskip("cyclopts", reason="the command line is an extra")
 
 import rangebar_polars as rb
-from tests.children import child_environment
-from tests.real_data import FOLDER
+from tests.support.children import child_environment
+from tests.support.real_data import FOLDER
 
 HEADER = "timestamp,price,quantity\n"
 

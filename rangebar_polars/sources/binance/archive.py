@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, TypedDict, get_args
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from rangebar_polars._time import DAY_US, day_number
 from rangebar_polars.sources.binance import session
 from rangebar_polars.sources.binance.files import Feed, Kind, Market
 from rangebar_polars.sources.binance.report import FetchReport
 from rangebar_polars.sources.binance.session import Access, Missing, Session
 from rangebar_polars.store import TradeStore
-from rangebar_polars._time import DAY_US, day_number
-from rangebar_polars.store.time_range import Instant, TimeRange as Span, parse_time_range as parse_span
+from rangebar_polars.store.time_range import Instant
+from rangebar_polars.store.time_range import TimeRange as Span
+from rangebar_polars.store.time_range import parse_time_range as parse_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,19 +11,26 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from rangebar_polars.sources.binance.archive import ArchiveOptions, resolve_access, scan_binance, until_now
+from rangebar_polars.exceptions import RangeBarError
+from rangebar_polars.frames import range_bars
+from rangebar_polars.sources.binance.archive import (
+    ArchiveOptions,
+    resolve_access,
+    scan_binance,
+    until_now,
+)
 from rangebar_polars.sources.binance.errors import MissingDaysError
 from rangebar_polars.sources.binance.files import Feed, Kind, Market
 from rangebar_polars.sources.binance.report import FetchReport
 from rangebar_polars.sources.binance.session import Access
-from rangebar_polars.exceptions import RangeBarError
-from rangebar_polars.frames import range_bars
-from rangebar_polars.store.time_range import Instant, TimeRange as Span, parse_time_range as parse_span
+from rangebar_polars.store.time_range import Instant
+from rangebar_polars.store.time_range import TimeRange as Span
+from rangebar_polars.store.time_range import parse_time_range as parse_span
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from rangebar_polars._options import Incomplete, Threshold
+    from rangebar_polars._options import Incomplete
 
 __all__ = ["get_n_range_bars", "get_range_bars"]
 
@@ -42,7 +49,7 @@ def get_range_bars(
     symbol: str | Sequence[str],
     start: Instant,
     end: Instant | None = None,
-    threshold_decimal_bps: Threshold | Sequence[Threshold] = 250,
+    threshold_decimal_bps: Any = 250,
     *,
     market: Market = "spot",
     kind: Kind = "aggTrades",
@@ -103,7 +110,7 @@ def get_range_bars(
         "incomplete": incomplete,
         "same_timestamp_close": same_timestamp_close,
         "reset": reset,
-        "offset": offset,
+        "reset_offset": offset,
         "max_gap": max_gap,
     }
     if isinstance(symbol, str):
@@ -131,7 +138,7 @@ def get_n_range_bars(
     symbol: str,
     n: int,
     end: Instant | None = None,
-    threshold_decimal_bps: Threshold = 250,
+    threshold_decimal_bps: Any = 250,
     *,
     market: Market = "spot",
     kind: Kind = "aggTrades",

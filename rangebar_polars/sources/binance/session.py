@@ -6,12 +6,13 @@ import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from filelock import FileLock, Timeout
 
+from rangebar_polars._plan import Stop
 from rangebar_polars.sources.binance.decode import decode_csv
 from rangebar_polars.sources.binance.errors import ArchiveError, MissingDaysError
 from rangebar_polars.sources.binance.files import ARCHIVE_URL, REST_URLS, ArchiveFile, Feed
@@ -26,15 +27,14 @@ from rangebar_polars.store.reading import read_part
 from rangebar_polars.store.time_range import TimeRange as Span
 from rangebar_polars.store.typed import acquire
 from rangebar_polars.store.writing import write_batches
-from rangebar_polars._plan import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from types import TracebackType
+    from typing import Self
 
     import httpx
     import polars as pl
-    from typing_extensions import Self
 
 __all__ = ["Access", "Missing", "Session"]
 
@@ -73,7 +73,7 @@ class _Download:
 
 def utc_today() -> date:
     """Return today's date in UTC."""
-    return datetime.now(timezone.utc).date()
+    return datetime.now(UTC).date()
 
 
 class Session:

@@ -25,8 +25,8 @@ from rangebar_polars.sources.binance import (
 )
 from rangebar_polars.sources.binance.files import ArchiveFile, Feed
 from rangebar_polars.store import TradeStore
-from tests.sources.binance.archive_server import ArchiveServer, Cut, Status, serve
-from tests.sources.binance.made_files import BTC, csv_text, day_trades, publish, publish_text
+from tests.support.archive_server import ArchiveServer, Cut, Status, serve
+from tests.support.made_files import BTC, csv_text, day_trades, publish, publish_text
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "data"
 DAYS = [date(2024, 1, 30) + timedelta(days=n) for n in range(4)]

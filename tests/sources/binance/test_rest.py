@@ -11,10 +11,16 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from rangebar_polars.sources.binance import FetchReport, MissingDaysError, archive, scan_binance, session
+from rangebar_polars.sources.binance import (
+    FetchReport,
+    MissingDaysError,
+    archive,
+    scan_binance,
+    session,
+)
 from rangebar_polars.store import TradeStore
-from tests.sources.binance.archive_server import ArchiveServer, Status, serve
-from tests.sources.binance.made_files import BTC, day_trades, publish
+from tests.support.archive_server import ArchiveServer, Status, serve
+from tests.support.made_files import BTC, day_trades, publish
 
 TODAY = date(2024, 1, 4)
 ROWS = 3000

@@ -11,14 +11,14 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from rangebar_polars.sources.binance import FetchReport, MissingDaysError, session
-from rangebar_polars.sources.binance.files import Feed
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.frames import range_bars
-from rangebar_polars.store import TradeStore
+from rangebar_polars.sources.binance import FetchReport, MissingDaysError, session
 from rangebar_polars.sources.binance.bars import get_n_range_bars, get_range_bars
-from tests.sources.binance.archive_server import ArchiveServer, serve
-from tests.sources.binance.made_files import BTC, day_trades, publish
+from rangebar_polars.sources.binance.files import Feed
+from rangebar_polars.store import TradeStore
+from tests.support.archive_server import ArchiveServer, serve
+from tests.support.made_files import BTC, day_trades, publish
 
 DAYS = [date(2024, 1, 25) + timedelta(days=n) for n in range(10)]
 ROWS = 200
