@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, get_args
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
+from rangebar_polars._source import Request, lazy_source
 from rangebar_polars.sources.binance import session
 from rangebar_polars.sources.binance.files import Feed, Kind, Market
 from rangebar_polars.sources.binance.report import FetchReport
@@ -15,12 +16,12 @@ from rangebar_polars.store import TradeStore
 from rangebar_polars.store.span import DAY_US, Instant, Span, day_number, parse_span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     import httpx
     from typing_extensions import Unpack
 
-__all__ = ["ArchiveOptions", "resolve_access", "scan_binance"]
+__all__ = ["ArchiveOptions", "resolve_access", "scan_archive", "scan_binance", "until_now"]
 
 
 class ArchiveOptions(TypedDict, total=False):
@@ -124,36 +125,44 @@ def scan_binance(
     feed = Feed(symbol, market, kind)
     access = resolve_access(options, feed)
     span = until_now(start, recent=access.recent) if end is None else parse_span(start, end)
-    filled = FetchReport() if report is None else report
-    schema = feed.schema
+    return scan_archive(feed, access, span, FetchReport() if report is None else report)
 
-    def source(
-        with_columns: list[str] | None,
-        predicate: pl.Expr | None,
-        n_rows: int | None,
-        batch_size: int | None,  # noqa: ARG001 - a hint
-    ) -> Iterator[pl.DataFrame]:
-        filled.clear()
-        wanted = list(schema) if with_columns is None else with_columns
-        left = n_rows
 
-        def work(trades: pl.LazyFrame) -> pl.LazyFrame:
-            trades = _within(trades, span)
-            if predicate is not None:
+def scan_archive(feed: Feed, access: Access, span: Span, report: FetchReport) -> pl.LazyFrame:
+    """`scan_binance` with everything checked already."""
+    source = _ArchiveTrades(feed, access, span, report)
+    return lazy_source(
+        source.frames,
+        pl.Schema(feed.schema),
+        name="BINANCE TRADES",
+        detail=f"{feed.description}; {span.first_day} to {span.last_day}",
+        pure=False,
+    )
+
+
+@dataclass(frozen=True)
+class _ArchiveTrades:
+    """The trades of a range of days. A plain object, so that a plan can be pickled."""
+
+    feed: Feed
+    access: Access
+    span: Span
+    report: FetchReport
+
+    def frames(self, request: Request) -> Generator[pl.DataFrame, None, None]:
+        """Fetch and read; see `rangebar_polars._source`."""
+        self.report.clear()
+
+        def narrowed(trades: pl.LazyFrame) -> pl.LazyFrame:
+            trades = _within(trades, self.span)
+            # Row groups that no predicate lets through are not even read.
+            for predicate in request.predicate_on(list(self.feed.schema)):
                 trades = trades.filter(predicate)
-            return trades.select(wanted)
+            return trades.select(request.columns)
 
-        with Session(feed, access, filled) as running:
-            for batch in running.batches(span, work):
-                if left is None:
-                    yield batch
-                    continue
-                yield batch.head(left)
-                left -= min(left, batch.height)
-                if left == 0:
-                    return
-
-    return register_io_source(source, schema=schema, validate_schema=True, is_pure=False)
+        with Session(self.feed, self.access, self.report) as running:
+            ahead = request.n_rows is None
+            yield from running.batches(self.span, narrowed, ahead=ahead)
 
 
 def resolve_access(options: ArchiveOptions, feed: Feed) -> Access:

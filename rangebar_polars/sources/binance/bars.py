@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
-from rangebar_polars.sources.binance.archive import ArchiveOptions, resolve_access, scan_binance, until_now
+from rangebar_polars._source import Request, lazy_source
+from rangebar_polars.exceptions import RangeBarError
+from rangebar_polars.frames import range_bars
+from rangebar_polars.sources.binance.archive import (
+    ArchiveOptions,
+    resolve_access,
+    scan_archive,
+    scan_binance,
+    until_now,
+)
 from rangebar_polars.sources.binance.errors import MissingDaysError
 from rangebar_polars.sources.binance.files import Feed, Kind, Market
 from rangebar_polars.sources.binance.report import FetchReport
 from rangebar_polars.sources.binance.session import Access
-from rangebar_polars.exceptions import RangeBarError
-from rangebar_polars.frames import range_bars
-from rangebar_polars.store.span import Instant, Span, parse_span
+from rangebar_polars.store.span import DAY_US, Instant, Span, day_number, parse_span
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -190,65 +196,58 @@ def get_n_range_bars(
         msg = f"reset must be '1d' or '1mo', got {reset!r}"
         raise ValueError(msg)
     feed = Feed(symbol, market, kind)
-    access = resolve_access(options, feed)
-    span = parse_span(None, end) if end is not None else None
-
-    def bars_of(trades: pl.LazyFrame) -> pl.LazyFrame:
-        return range_bars(
-            trades,
-            threshold_decimal_bps,
-            incomplete=incomplete,
-            same_timestamp_close=same_timestamp_close,
-        )
-
-    def read(period: Span) -> tuple[pl.DataFrame, bool]:
-        first, last = _instant(period.start), _instant(period.end)
-        report = FetchReport()
-        trades = scan_binance(
-            symbol, first, last, market=market, kind=kind, report=report, **options
-        )
-        bars = bars_of(trades).collect(engine="streaming")
-        return bars, len(report.missing_days) < len(list(period.days()))
-
-    empty = bars_of(pl.LazyFrame(schema=feed.schema)).collect_schema().to_frame()
-    last_bars = _LastBars(symbol, n, span, reset, access, read, empty)
-    return register_io_source(last_bars, schema=empty.schema, validate_schema=True, is_pure=False)
+    source = _LastBars(
+        feed,
+        n,
+        parse_span(None, end) if end is not None else None,
+        reset,
+        resolve_access(options, feed),
+        threshold_decimal_bps,
+        {"incomplete": incomplete, "same_timestamp_close": same_timestamp_close},
+    )
+    last = "the last day" if source.span is None else str(source.span.last_day)
+    return lazy_source(
+        source.frames,
+        source.schema(),
+        name="LAST RANGE BARS",
+        detail=(
+            f"{feed.description}; {n} bars up to {last}; "
+            f"threshold_decimal_bps: {threshold_decimal_bps}; reset: {reset}"
+        ),
+        pure=False,
+    )
 
 
 @dataclass(frozen=True)
 class _LastBars:
     """Reads period after period backwards, until there are enough bars."""
 
-    symbol: str
+    feed: Feed
     n: int
     span: Span | None
+    """Up to where; None: up to the last day that can be had when it runs."""
     reset: Period
     access: Access
-    read: Callable[[Span], tuple[pl.DataFrame, bool]]
-    """Gives the bars of a period, and whether it had any trades."""
-    empty: pl.DataFrame
+    threshold: Threshold
+    bar_options: dict[str, Any]
 
-    def __call__(
-        self,
-        with_columns: list[str] | None,
-        predicate: pl.Expr | None,
-        n_rows: int | None,
-        batch_size: int | None,  # noqa: ARG002 - a hint
-    ) -> Iterator[pl.DataFrame]:
-        """What Polars calls."""
-        bars = self._bars()
-        if predicate is not None:
-            bars = bars.filter(predicate)
-        if n_rows is not None:
-            bars = bars.head(n_rows)
-        yield bars if with_columns is None else bars.select(with_columns)
+    def schema(self) -> pl.Schema:
+        """Columns of the bars; all options are checked on the way."""
+        return self._bars_of(pl.LazyFrame(schema=self.feed.schema)).collect_schema()
 
-    def _bars(self) -> pl.DataFrame:
+    def frames(self, request: Request) -> Generator[pl.DataFrame, None, None]:
+        """
+        All `n` bars at once; see `rangebar_polars._source`.
+
+        Which bars are the last ones is known at the beginning of the first only, so that neither
+        a predicate nor a number of rows can spare a day.
+        """
         span = self.span or until_now("1970-01-01", recent=self.access.recent)
-        found = [self.empty]
+        found: list[pl.DataFrame] = []
         have = silent = 0
         for period in _backwards(span, self.reset):
-            bars, traded = self._read(period, may_be_late=not have and silent < _UNPUBLISHED_DAYS)
+            late = _UNPUBLISHED_DAYS if self.span is None and not have else 0
+            bars, traded = self._read(period, request.columns, may_lack=late - silent)
             found.append(bars)
             have += bars.height
             silent = 0 if traded else silent + 1
@@ -257,26 +256,50 @@ class _LastBars:
             if silent > _LONGEST_GAP:
                 self._too_short(have, span)
                 break
-        return pl.concat(reversed(found)).tail(self.n)
+        yield pl.concat(reversed(found)).tail(self.n)
 
-    def _read(self, period: Span, *, may_be_late: bool) -> tuple[pl.DataFrame, bool]:
+    def _bars_of(self, trades: pl.LazyFrame) -> pl.LazyFrame:
+        return range_bars(trades, self.threshold, **self.bar_options)
+
+    def _read(
+        self, period: Span, columns: list[str], *, may_lack: int
+    ) -> tuple[pl.DataFrame, bool]:
+        """
+        Return the bars of a period, and whether it had any trades.
+
+        Parameters
+        ----------
+        may_lack
+            So many days at the end may not be published yet.
+        """
+        report = FetchReport()
+        trades = scan_archive(self.feed, self.access, period, report)
+        bars = self._bars_of(trades).select(columns)
         try:
-            return self.read(period)
-        except MissingDaysError:
-            # With no end named, days at the end are not missing but not there yet.
-            if self.span is None and may_be_late:
-                return self.empty, False
-            raise
+            made = bars.collect(engine="streaming")
+        except MissingDaysError as error:
+            there = _without_last_days(period, error.days)
+            if there is None or len(error.days) > may_lack:
+                raise
+            if there.start >= there.end:
+                return bars.clear().collect(), False
+            return self._read(there, columns, may_lack=0)
+        return made, len(report.missing_days) < len(list(period.days()))
 
     def _too_short(self, have: int, span: Span) -> None:
-        problem = f"{self.symbol} has {have} bars up to {span.last_day}, {self.n} were asked for"
+        problem = (
+            f"{self.feed.symbol} has {have} bars up to {span.last_day}, {self.n} were asked for"
+        )
         if self.access.missing == "error":
             raise RangeBarError(problem)
         _log.warning("%s", problem)
 
 
-def _instant(us: int) -> datetime:
-    return datetime(1970, 1, 1) + timedelta(microseconds=us)
+def _without_last_days(period: Span, missing: list[date]) -> Span | None:
+    """The period up to the missing days, if these are its last ones."""
+    if missing[-1] != period.last_day or (missing[-1] - missing[0]).days >= len(missing):
+        return None
+    return Span(period.start, max(period.start, day_number(missing[0]) * DAY_US))
 
 
 def _backwards(span: Span, reset: Period) -> Iterator[Span]:

@@ -80,6 +80,11 @@ class Feed:
         return f"binance-{self.market}-{self.kind}"
 
     @property
+    def description(self) -> str:
+        """What `explain` and messages call it."""
+        return f"{self.symbol}, {self.market} {self.kind}"
+
+    @property
     def csv_columns(self) -> dict[str, pl.DataType]:
         """Columns of a CSV line, in order."""
         columns = dict(_AGG_TRADES if self.kind == "aggTrades" else _TRADES)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from filelock import FileLock, Timeout
 
+from rangebar_polars._plan import Stop
 from rangebar_polars.sources.binance.decode import decode_csv
 from rangebar_polars.sources.binance.errors import ArchiveError, MissingDaysError
 from rangebar_polars.sources.binance.files import ARCHIVE_URL, REST_URLS, ArchiveFile, Feed
@@ -26,7 +27,6 @@ from rangebar_polars.store.reading import read_part
 from rangebar_polars.store.span import Span
 from rangebar_polars.store.typed import acquire
 from rangebar_polars.store.writing import write_batches
-from rangebar_polars._plan import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -115,18 +115,24 @@ class Session:
         self._exits.close()
 
     def batches(
-        self, span: Span, work: Callable[[pl.LazyFrame], pl.LazyFrame]
+        self, span: Span, work: Callable[[pl.LazyFrame], pl.LazyFrame], *, ahead: bool = True
     ) -> Generator[pl.DataFrame]:
         """Fetch what the store lacks, and yield the trades of the span's days, in batches.
 
         The trades of a file come once the file behind it is stored as well: a trade near
         midnight may stand in the file of the next day. ``work`` filters and selects.
+
+        Parameters
+        ----------
+        ahead
+            Whether to download the next file while one is stored and read. Not where the
+            consumer may well stop before it.
         """
         plan = self._plan(span)
         self._progress.expect_days(sum(step.days for step in plan.steps))
         behind: Step | None = None
         for index, step in enumerate(plan.steps):
-            self._store(step, plan.steps[index + 1 :])
+            self._store(step, plan.steps[index + 1 :] if ahead else [])
             self._progress.add_days(step.days)
             if behind is not None:
                 yield from self._part(behind, span, work)

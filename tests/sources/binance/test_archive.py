@@ -317,8 +317,20 @@ def test_a_head_fetches_no_more_than_it_needs(server: ArchiveServer, store: Trad
     trades = publish_days(server, days)
     plan = scan(server, store, start=days[0], end=days[-1])
     assert_frame_equal(plan.head(5).collect(), trades.head(5))
-    # The day itself, the next that may share trades with it, one on its way meanwhile.
-    assert len({r.path for r in server.asked(".zip")}) <= 3
+    # The day itself, and the next, which may share trades with it.
+    assert [r.path.rpartition("/")[2] for r in server.asked(".zip")] == names(days[:2])
+    # Which rows a head takes is settled before any filter.
+    late = pl.col("agg_trade_id") > 3
+    assert_frame_equal(plan.head(5).filter(late).collect(), trades.head(5).filter(late))
+    assert len(server.asked(".zip")) == 2
+
+
+def test_explain_says_what_is_read(server: ArchiveServer, store: TradeStore) -> None:
+    plan = scan(server, store).filter(pl.col("price") > 1).select("price").explain()
+    assert "BINANCE TRADES" in plan
+    assert "BTCUSDT, um aggTrades; 2024-01-30 to 2024-02-02" in plan
+    assert "PROJECT 1/7 COLUMNS" in plan
+    assert server.requests == []
 
 
 def test_real_rows_survive(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from rangebar_polars.store import TradeStore
+from tests.children import child_environment
 from tests.sources.binance.archive_server import serve
 from tests.sources.binance.made_files import BTC, day_trades, publish
-from tests.children import child_environment
 
 KILLS = 50
 DAYS = [date(2024, 1, 29) + timedelta(days=n) for n in range(6)]

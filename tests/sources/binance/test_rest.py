@@ -11,7 +11,13 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from rangebar_polars.sources.binance import FetchReport, MissingDaysError, archive, scan_binance, session
+from rangebar_polars.sources.binance import (
+    FetchReport,
+    MissingDaysError,
+    archive,
+    scan_binance,
+    session,
+)
 from rangebar_polars.store import TradeStore
 from tests.sources.binance.archive_server import ArchiveServer, Status, serve
 from tests.sources.binance.made_files import BTC, day_trades, publish

@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from rangebar_polars.sources.binance import FetchReport, MissingDaysError, session
-from rangebar_polars.sources.binance.files import Feed
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.frames import range_bars
-from rangebar_polars.store import TradeStore
+from rangebar_polars.sources.binance import FetchReport, MissingDaysError, session
 from rangebar_polars.sources.binance.bars import get_n_range_bars, get_range_bars
+from rangebar_polars.sources.binance.files import Feed
+from rangebar_polars.store import TradeStore
 from tests.sources.binance.archive_server import ArchiveServer, serve
 from tests.sources.binance.made_files import BTC, day_trades, publish
 
@@ -112,6 +112,24 @@ def test_the_last_published_day(options: dict[str, Any], monkeypatch: pytest.Mon
     assert_frame_equal(bars, by_day(DAYS).tail(7), check_exact=True)
 
 
+def test_a_month_whose_last_days_are_not_published_yet(
+    server: ArchiveServer, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The month in progress is there up to the day before yesterday, and its bars count.
+    monkeypatch.setattr(session, "utc_today", lambda: DAYS[-1] + timedelta(days=3))
+    first = date(2024, 2, 1)
+    february = [day for day in DAYS if day >= first]
+    expected = range_bars(TRADES.filter(pl.col("timestamp").dt.date() >= first), 50)
+    plan = get_n_range_bars("BTCUSDT", 10, None, 50, reset="1mo", **options)
+    assert_frame_equal(plan.collect(), expected.tail(10), check_exact=True)
+    # A hole before that is no delay.
+    next(server.root.rglob(f"*{february[1]}.zip.CHECKSUM")).unlink()
+    with pytest.raises(MissingDaysError, match=str(february[1])):
+        get_n_range_bars(
+            "BTCUSDT", 10, None, 50, reset="1mo", **{**options, "store": TradeStore(server.root)}
+        ).collect()
+
+
 def test_a_hole_is_an_error(server: ArchiveServer, options: dict[str, Any]) -> None:
     next(server.root.rglob("*2024-02-02.zip.CHECKSUM")).unlink()
     with pytest.raises(MissingDaysError, match="2024-02-02"):
@@ -137,6 +155,11 @@ def test_it_is_a_lazy_frame_like_any_other(options: dict[str, Any]) -> None:
     assert_frame_equal(
         plan.filter(up).select("close").head(3).collect(), bars.filter(up).select("close").head(3)
     )
+    assert_frame_equal(plan.head(6).filter(up).collect(), bars.head(6).filter(up))
+    assert plan.select(pl.len()).collect().item() == 20
+    explained = plan.explain()
+    assert "LAST RANGE BARS" in explained
+    assert "BTCUSDT, um aggTrades; 20 bars up to 2024-02-03" in explained
 
 
 def test_mistakes_are_named_at_the_call(options: dict[str, Any]) -> None:
