@@ -37,9 +37,10 @@ from rangebar_polars.expressions import bar_id, bars
 from rangebar_polars.frames import range_bars, with_bar_id
 from rangebar_polars.processor import RangeBarProcessor
 from rangebar_polars.reports import PushReport
-from rangebar_polars.resume import ResumeHandle, UpdateReport, resume_bars, update_bars
+from rangebar_polars.resume import ResumeHandle, resume_bars
 
 if TYPE_CHECKING:
+    from rangebar_polars.dataset import UpdateReport, update_bars
     from rangebar_polars.sources.binance import scan_binance
     from rangebar_polars.store import TradeStore
     from rangebar_polars.sources.binance.bars import get_n_range_bars, get_range_bars
@@ -71,6 +72,8 @@ __all__ = [
 # What needs an extra is imported when it is first asked for, so that Polars alone is enough for
 # the rest, and an import takes no longer than it must.
 _EXTRAS = {
+    "UpdateReport": ("rangebar_polars.dataset", "dataset"),
+    "update_bars": ("rangebar_polars.dataset", "dataset"),
     "TradeStore": ("rangebar_polars.store", "store"),
     "scan_binance": ("rangebar_polars.sources.binance", "binance"),
     "get_range_bars": ("rangebar_polars.sources.binance.bars", "binance"),

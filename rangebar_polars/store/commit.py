@@ -9,7 +9,6 @@ finished, but for renames that the next one to look carries out. Readers and wri
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from rangebar_polars._files import sync_directory, write_text
 from rangebar_polars.store.typed import acquire
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rangebar_polars.store.layout import Series
 
-__all__ = ["Change", "commit", "locked", "needs_recovery", "staging_folder", "write_whole"]
+__all__ = ["Change", "commit", "locked", "needs_recovery", "staging_folder"]
 
 _COMMIT = "commit.json"
 _OWNER = "owner.lock"
@@ -93,19 +93,8 @@ def staging_folder(series: Series) -> Generator[Path]:
 
 def commit(series: Series, folder: Path, change: Change) -> None:
     """Make ``change`` happen. Call with the series locked and every staged file synced."""
-    write_whole(folder / _COMMIT, change.to_json())
+    write_text(folder / _COMMIT, change.to_json())
     _carry_out(series, folder)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there as a whole or not at all, and survives a power cut."""
-    part = path.with_name(f"{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    _sync_folder(path.parent)
 
 
 def _carry_out(series: Series, folder: Path) -> None:
@@ -124,7 +113,7 @@ def _carry_out(series: Series, folder: Path) -> None:
     for parent in touched:
         for folder_above in (parent, *parent.parents):
             if folder_above.is_dir():
-                _sync_folder(folder_above)
+                sync_directory(folder_above)
             if folder_above == series.root:
                 break
         _drop_empty(parent, series.root)
@@ -158,13 +147,3 @@ def _ownerless(folder: Path) -> bool:
         return not folder.exists()
     owner.release()
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder, and needs no such sync
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

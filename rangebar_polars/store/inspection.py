@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from rangebar_polars._time import day_of
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.batches import iter_batches
 from rangebar_polars.store.columns import ID
@@ -15,7 +16,7 @@ from rangebar_polars.store.grid import DIVISOR
 from rangebar_polars.store.manifest import read_manifest
 from rangebar_polars.store.parquet import Footer, checked_row_groups, exact_sums, read_footer
 from rangebar_polars.store.reading import scan_series
-from rangebar_polars.store.span import day_of, parse_span
+from rangebar_polars.store.time_range import parse_time_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,7 +76,7 @@ def gaps(place: Series) -> pl.DataFrame:
             first = datetime.combine(before + timedelta(days=1), datetime.min.time())
             last = datetime.combine(after, datetime.min.time()) - timedelta(microseconds=1)
             found.append(("missing_day", first, last, None, None, missing))
-    trades = scan_series(place, parse_span(None, None)).select("timestamp", ID)
+    trades = scan_series(place, parse_time_range(None, None)).select("timestamp", ID)
     last_row: pl.DataFrame | None = None
     for batch in iter_batches(trades):
         # The last trade of the batch before goes in front, or a jump between the two is lost.

@@ -19,10 +19,12 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rangebar_polars._files import local_path
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rangebar_polars.store.span import Span
+    from rangebar_polars.store.time_range import TimeRange
 
 __all__ = ["Series", "default_root", "find_series", "series"]
 
@@ -34,7 +36,7 @@ def default_root() -> Path:
     """Return ``$RANGEBAR_CACHE_DIR``, or the user's cache folder for this package."""
     override = os.environ.get("RANGEBAR_CACHE_DIR")
     if override:
-        return Path(override)
+        return local_path(override, "RANGEBAR_CACHE_DIR")
     from platformdirs import user_cache_path  # noqa: PLC0415 - an extra
 
     return user_cache_path("rangebar_polars", appauthor=False)
@@ -80,10 +82,10 @@ class Series:
         """Path of the file of one UTC day."""
         return self.data / f"month={day:%Y-%m}" / f"{day.isoformat()}.parquet"
 
-    def day_files(self, span: Span | None = None) -> list[tuple[date, Path]]:
-        """Return the stored days inside ``span``, in order; months outside are never listed."""
+    def day_files(self, period: TimeRange | None = None) -> list[tuple[date, Path]]:
+        """Return the stored days inside ``period``, in order; months outside are never listed."""
         found: list[tuple[date, Path]] = []
-        first, last = (None, None) if span is None else (span.first_day, span.last_day)
+        first, last = (None, None) if period is None else (period.first_day, period.last_day)
         for month in _folders(self.data, "month="):
             if first is not None and last is not None:
                 name = month.name.removeprefix("month=")

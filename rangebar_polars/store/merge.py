@@ -16,7 +16,7 @@ from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.columns import ID
 from rangebar_polars.store.grid import Grid, rescale
 from rangebar_polars.store.parquet import ROW_GROUP, DayWriter
-from rangebar_polars.store.stage import sorted_once
+from rangebar_polars.store.staging import sorted_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

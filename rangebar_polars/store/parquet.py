@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from polars.exceptions import PolarsError
 
+from rangebar_polars._files import sync_file
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.columns import ID
 from rangebar_polars.store.grid import DIVISOR, UNITS
@@ -216,9 +216,7 @@ class DayWriter:
         self._writer.add_key_value_metadata({_META: json.dumps(note)})
         self._writer.close()
         self._writer = None
-        # Windows can only sync what was opened for writing.
-        with self.path.open("rb+") as file:
-            os.fsync(file.fileno())
+        sync_file(self.path)
 
     def abandon(self) -> None:
         """Let go of the file without finishing it."""

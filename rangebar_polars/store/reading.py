@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
     from rangebar_polars.store.layout import Series
-    from rangebar_polars.store.span import Span
+    from rangebar_polars.store.time_range import TimeRange
 
 __all__ = ["decoded_schema", "read_part", "scan_series"]
 
@@ -34,26 +34,26 @@ def decoded_schema(footers: Sequence[Footer]) -> dict[str, pl.DataType]:
     return schema
 
 
-def scan_series(series: Series, span: Span) -> pl.LazyFrame:
-    """Lazy trades of the days in ``span``, in the order of their ids.
+def scan_series(series: Series, period: TimeRange) -> pl.LazyFrame:
+    """Lazy trades of the days in ``period``, in the order of their ids.
 
     Only the files of those days are in the plan; the instants inside the first and the last day
     are a filter on top, by which the engine skips row groups.
     """
-    footers = [read_footer(path) for _, path in series.day_files(span)]
+    footers = [read_footer(path) for _, path in series.day_files(period)]
     if not footers:
         # The series is known, the days are not: no rows, but the right columns.
         known = series.day_files()
         return pl.LazyFrame(schema=decoded_schema([read_footer(known[-1][1])]))
     frame = _scan(_pieces(footers), decoded_schema(footers))
-    if not span.whole_days:
-        low, high = (pl.lit(us).cast(pl.Datetime("us")) for us in (span.start, span.end))
+    if not period.whole_days:
+        low, high = (pl.lit(us).cast(pl.Datetime("us")) for us in (period.start, period.end))
         frame = frame.filter(pl.col("timestamp").is_between(low, high, closed="left"))
     return frame
 
 
 def read_part(
-    series: Series, part: Span, whole: Span, work: Callable[[pl.LazyFrame], pl.LazyFrame]
+    series: Series, part: TimeRange, whole: TimeRange, work: Callable[[pl.LazyFrame], pl.LazyFrame]
 ) -> Generator[pl.DataFrame]:
     """Yield the trades of the days in ``part``, such that the parts of ``whole`` add up to it.
 

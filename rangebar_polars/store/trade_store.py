@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from rangebar_polars._files import local_path, write_text
 from rangebar_polars.store import inspection
 from rangebar_polars.store.batches import iter_batches
 from rangebar_polars.store.columns import Names, TimeUnit, normalise
@@ -16,12 +16,11 @@ from rangebar_polars.store.commit import (
     locked,
     needs_recovery,
     staging_folder,
-    write_whole,
 )
 from rangebar_polars.store.layout import Series, default_root, find_series, series
 from rangebar_polars.store.manifest import Origin, read_manifest, to_text
 from rangebar_polars.store.reading import scan_series
-from rangebar_polars.store.span import Instant, parse_span
+from rangebar_polars.store.time_range import Instant, parse_time_range
 from rangebar_polars.store.writing import WriteReport, write_batches
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class TradeStore:
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
-        self.root = default_root() if root is None else Path(root)
+        self.root = default_root() if root is None else local_path(root, "root")
 
     def __repr__(self) -> str:
         return f"TradeStore({str(self.root)!r})"
@@ -175,12 +174,12 @@ class TradeStore:
         ColumnNotFoundError
             Where a wanted column was never stored.
         """
-        span = parse_span(start, end)
+        period = parse_time_range(start, end)
         if isinstance(symbol, str):
-            frame = scan_series(self._ready(symbol, source), span)
+            frame = scan_series(self._ready(symbol, source), period)
         else:
             frames = [
-                scan_series(self._ready(name, source), span).select(
+                scan_series(self._ready(name, source), period).select(
                     pl.lit(name).alias("symbol"), pl.all()
                 )
                 for name in symbol
@@ -240,23 +239,23 @@ class TradeStore:
 
         Days are deleted whole: a range that begins or ends inside a day is refused.
         """
-        span = parse_span(start, end)
-        if not span.whole_days:
+        period = parse_time_range(start, end)
+        if not period.whole_days:
             msg = f"delete works on whole days, got start={start!r}, end={end!r}"
             raise ValueError(msg)
         place = self._ready(symbol, source)
         with staging_folder(place) as folder, locked(place):
             change = Change(place)
-            days = place.day_files(span)
+            days = place.day_files(period)
             for _, path in days:
                 change.remove(path)
             kept = {
                 name: origin
                 for name, origin in read_manifest(place.manifest).items()
-                if origin.last_day < span.first_day or origin.first_day > span.last_day
+                if origin.last_day < period.first_day or origin.first_day > period.last_day
             }
             noted = folder / "sources.json"
-            write_whole(noted, to_text(kept))
+            write_text(noted, to_text(kept))
             change.move(noted, place.manifest)
             commit(place, folder, change)
         return len(days)

@@ -6,15 +6,16 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rangebar_polars._files import write_text
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.columns import check_batch
-from rangebar_polars.store.commit import Change, commit, locked, staging_folder, write_whole
+from rangebar_polars.store.commit import Change, commit, locked, staging_folder
 from rangebar_polars.store.grid import Grid, encode
 from rangebar_polars.store.manifest import Origin, read_manifest, to_text
 from rangebar_polars.store.merge import merge_files
 from rangebar_polars.store.parquet import DayWriter, read_footer
-from rangebar_polars.store.span import Span
-from rangebar_polars.store.stage import DayStage, Staging
+from rangebar_polars.store.staging import DayStage, Staging
+from rangebar_polars.store.time_range import TimeRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -103,7 +104,7 @@ def _commit(
         change.remove(place.day_file(day))
     if origin is not None:
         noted = folder / "sources.json"
-        write_whole(noted, to_text({**manifest, origin.name: origin}))
+        write_text(noted, to_text({**manifest, origin.name: origin}))
         change.move(noted, place.manifest)
     commit(place, folder, change)
     days = [stage.day for stage in stages]
@@ -119,7 +120,7 @@ def _stale_days(place: Series, manifest: dict[str, Origin], origin: Origin | Non
     known = manifest.get(origin.name) if origin is not None else None
     if known is None or origin is None or known.sha256 == origin.sha256:
         return set()
-    return {day for day, _ in place.day_files(Span.of_days(known.first_day, known.last_day))}
+    return {day for day, _ in place.day_files(TimeRange.of_days(known.first_day, known.last_day))}
 
 
 def _merged(stage: DayStage, old: Path | None, folder: Path) -> DayWriter:

@@ -32,11 +32,11 @@ from datetime import date
 import polars as pl
 from rangebar_polars.store import Origin, TradeStore
 from rangebar_polars.store import commit
-slow, sync = float(sys.argv[3]), commit._sync_folder
+slow, sync = float(sys.argv[3]), commit.sync_directory
 def slow_sync(folder):
     time.sleep(slow)
     sync(folder)
-commit._sync_folder = slow_sync
+commit.sync_directory = slow_sync
 carry_out = commit._carry_out
 def announced(*arguments):
     print("committing", flush=True)

@@ -14,7 +14,7 @@ from rangebar_polars.store import TradeStore
 from rangebar_polars.store.layout import series
 from rangebar_polars.store.parquet import ROW_GROUP
 from rangebar_polars.store.reading import read_part
-from rangebar_polars.store.span import Span, parse_span
+from rangebar_polars.store.time_range import TimeRange, parse_time_range
 from tests.store.trades import days_of_trades
 
 START = datetime(2024, 1, 30)
@@ -156,9 +156,11 @@ def test_neighbouring_days_that_share_ids_are_sorted_and_once(store: TradeStore)
 
 def test_parts_of_a_range_add_up_to_it(store: TradeStore) -> None:
     mixed = overlapping(store)
-    place, whole = series(store.root, "trades", "MIX"), parse_span(None, None)
+    place, whole = series(store.root, "trades", "MIX"), parse_time_range(None, None)
     days = [day for day, _ in place.day_files()]
-    parts = [read_part(place, Span.of_days(day, day), whole, lambda plan: plan) for day in days]
+    parts = [
+        read_part(place, TimeRange.of_days(day, day), whole, lambda plan: plan) for day in days
+    ]
     joined = pl.concat(batch for part in parts for batch in part)
     assert joined["agg_trade_id"].to_list() == mixed["agg_trade_id"].to_list()
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, TypedDict, get_args
 import polars as pl
 
 from rangebar_polars._source import Request, lazy_source
+from rangebar_polars._time import DAY_US, day_number
 from rangebar_polars.sources.binance import session
 from rangebar_polars.sources.binance.files import Feed, Kind, Market
 from rangebar_polars.sources.binance.report import FetchReport
 from rangebar_polars.sources.binance.session import Access, Missing, Session
 from rangebar_polars.store import TradeStore
-from rangebar_polars.store.span import DAY_US, Instant, Span, day_number, parse_span
+from rangebar_polars.store.time_range import Instant, TimeRange, parse_time_range
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -124,18 +125,22 @@ def scan_binance(
     """
     feed = Feed(symbol, market, kind)
     access = resolve_access(options, feed)
-    span = until_now(start, recent=access.recent) if end is None else parse_span(start, end)
-    return scan_archive(feed, access, span, FetchReport() if report is None else report)
+    time_range = (
+        until_now(start, recent=access.recent) if end is None else parse_time_range(start, end)
+    )
+    return scan_archive(feed, access, time_range, FetchReport() if report is None else report)
 
 
-def scan_archive(feed: Feed, access: Access, span: Span, report: FetchReport) -> pl.LazyFrame:
+def scan_archive(
+    feed: Feed, access: Access, time_range: TimeRange, report: FetchReport
+) -> pl.LazyFrame:
     """`scan_binance` with everything checked already."""
-    source = _ArchiveTrades(feed, access, span, report)
+    source = _ArchiveTrades(feed, access, time_range, report)
     return lazy_source(
         source.frames,
         pl.Schema(feed.schema),
         name="BINANCE TRADES",
-        detail=f"{feed.description}; {span.first_day} to {span.last_day}",
+        detail=f"{feed.description}; {time_range.first_day} to {time_range.last_day}",
         pure=False,
     )
 
@@ -146,7 +151,7 @@ class _ArchiveTrades:
 
     feed: Feed
     access: Access
-    span: Span
+    time_range: TimeRange
     report: FetchReport
 
     def frames(self, request: Request) -> Generator[pl.DataFrame, None, None]:
@@ -154,7 +159,7 @@ class _ArchiveTrades:
         self.report.clear()
 
         def narrowed(trades: pl.LazyFrame) -> pl.LazyFrame:
-            trades = _within(trades, self.span)
+            trades = _within(trades, self.time_range)
             # Row groups that no predicate lets through are not even read.
             for predicate in request.predicate_on(list(self.feed.schema)):
                 trades = trades.filter(predicate)
@@ -162,7 +167,7 @@ class _ArchiveTrades:
 
         with Session(self.feed, self.access, self.report) as running:
             ahead = request.n_rows is None
-            yield from running.batches(self.span, narrowed, ahead=ahead)
+            yield from running.batches(self.time_range, narrowed, ahead=ahead)
 
 
 def resolve_access(options: ArchiveOptions, feed: Feed) -> Access:
@@ -191,19 +196,19 @@ def resolve_access(options: ArchiveOptions, feed: Feed) -> Access:
     return access
 
 
-def until_now(start: Instant, *, recent: bool) -> Span:
-    """Return the span from ``start`` to the last day that can be had."""
+def until_now(start: Instant, *, recent: bool) -> TimeRange:
+    """Return the time from ``start`` to the last day that can be had."""
     today = day_number(session.utc_today()) * DAY_US
-    begin = parse_span(start, None).start
+    begin = parse_time_range(start, None).start
     end = today + DAY_US if recent else today
     if end <= begin:
         msg = f"start ({start}) lies after the last day that can be had"
         raise ValueError(msg)
-    return Span(begin, end)
+    return TimeRange(begin, end)
 
 
-def _within(trades: pl.LazyFrame, span: Span) -> pl.LazyFrame:
-    if span.whole_days:
+def _within(trades: pl.LazyFrame, time_range: TimeRange) -> pl.LazyFrame:
+    if time_range.whole_days:
         return trades
-    low, high = (pl.lit(us).cast(pl.Datetime("us")) for us in (span.start, span.end))
+    low, high = (pl.lit(us).cast(pl.Datetime("us")) for us in (time_range.start, time_range.end))
     return trades.filter(pl.col("timestamp").is_between(low, high, closed="left"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import polars as pl
 
 from rangebar_polars._source import Request, lazy_source
+from rangebar_polars._time import DAY_US, day_number
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.frames import range_bars
 from rangebar_polars.sources.binance.archive import (
@@ -24,7 +25,7 @@ from rangebar_polars.sources.binance.errors import MissingDaysError
 from rangebar_polars.sources.binance.files import Feed, Kind, Market
 from rangebar_polars.sources.binance.report import FetchReport
 from rangebar_polars.sources.binance.session import Access
-from rangebar_polars.store.span import DAY_US, Instant, Span, day_number, parse_span
+from rangebar_polars.store.time_range import Instant, TimeRange, parse_time_range
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -199,13 +200,13 @@ def get_n_range_bars(
     source = _LastBars(
         feed,
         n,
-        parse_span(None, end) if end is not None else None,
+        parse_time_range(None, end) if end is not None else None,
         reset,
         resolve_access(options, feed),
         threshold_decimal_bps,
         {"incomplete": incomplete, "same_timestamp_close": same_timestamp_close},
     )
-    last = "the last day" if source.span is None else str(source.span.last_day)
+    last = "the last day" if source.time_range is None else str(source.time_range.last_day)
     return lazy_source(
         source.frames,
         source.schema(),
@@ -224,7 +225,7 @@ class _LastBars:
 
     feed: Feed
     n: int
-    span: Span | None
+    time_range: TimeRange | None
     """Up to where; None: up to the last day that can be had when it runs."""
     reset: Period
     access: Access
@@ -242,11 +243,11 @@ class _LastBars:
         Which bars are the last ones is known at the beginning of the first only, so that neither
         a predicate nor a number of rows can spare a day.
         """
-        span = self.span or until_now("1970-01-01", recent=self.access.recent)
+        time_range = self.time_range or until_now("1970-01-01", recent=self.access.recent)
         found: list[pl.DataFrame] = []
         have = silent = 0
-        for period in _backwards(span, self.reset):
-            late = _UNPUBLISHED_DAYS if self.span is None and not have else 0
+        for period in _backwards(time_range, self.reset):
+            late = _UNPUBLISHED_DAYS if self.time_range is None and not have else 0
             bars, traded = self._read(period, request.columns, may_lack=late - silent)
             found.append(bars)
             have += bars.height
@@ -254,7 +255,7 @@ class _LastBars:
             if have >= self.n:
                 break
             if silent > _LONGEST_GAP:
-                self._too_short(have, span)
+                self._too_short(have, time_range)
                 break
         yield pl.concat(reversed(found)).tail(self.n)
 
@@ -262,7 +263,7 @@ class _LastBars:
         return range_bars(trades, self.threshold, **self.bar_options)
 
     def _read(
-        self, period: Span, columns: list[str], *, may_lack: int
+        self, period: TimeRange, columns: list[str], *, may_lack: int
     ) -> tuple[pl.DataFrame, bool]:
         """
         Return the bars of a period, and whether it had any trades.
@@ -286,27 +287,28 @@ class _LastBars:
             return self._read(there, columns, may_lack=0)
         return made, len(report.missing_days) < len(list(period.days()))
 
-    def _too_short(self, have: int, span: Span) -> None:
+    def _too_short(self, have: int, time_range: TimeRange) -> None:
         problem = (
-            f"{self.feed.symbol} has {have} bars up to {span.last_day}, {self.n} were asked for"
+            f"{self.feed.symbol} has {have} bars up to {time_range.last_day}, "
+            f"{self.n} were asked for"
         )
         if self.access.missing == "error":
             raise RangeBarError(problem)
         _log.warning("%s", problem)
 
 
-def _without_last_days(period: Span, missing: list[date]) -> Span | None:
+def _without_last_days(period: TimeRange, missing: list[date]) -> TimeRange | None:
     """The period up to the missing days, if these are its last ones."""
     if missing[-1] != period.last_day or (missing[-1] - missing[0]).days >= len(missing):
         return None
-    return Span(period.start, max(period.start, day_number(missing[0]) * DAY_US))
+    return TimeRange(period.start, max(period.start, day_number(missing[0]) * DAY_US))
 
 
-def _backwards(span: Span, reset: Period) -> Iterator[Span]:
-    """Yield the days or months of a span from the last to the first."""
-    last: date = span.last_day
-    while last >= span.first_day:
+def _backwards(time_range: TimeRange, reset: Period) -> Iterator[TimeRange]:
+    """Yield the days or months of a range from the last to the first."""
+    last: date = time_range.last_day
+    while last >= time_range.first_day:
         first = last if reset == "1d" else last.replace(day=1)
-        whole = Span.of_days(first, last)
-        yield Span(max(whole.start, span.start), min(whole.end, span.end))
+        whole = TimeRange.of_days(first, last)
+        yield TimeRange(max(whole.start, time_range.start), min(whole.end, time_range.end))
         last = first - timedelta(days=1)

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from rangebar_polars._internal import parse_csv
+from rangebar_polars._time import DAY_US, day_number
 from rangebar_polars.sources.binance.errors import ArchiveError, BrokenLineError
 from rangebar_polars.store.ordered import ordered_map
-from rangebar_polars.store.span import DAY_US, day_number
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from rangebar_polars._time import DAY_US
 from rangebar_polars.store.parquet import read_footer
-from rangebar_polars.store.span import DAY_US, Span
+from rangebar_polars.store.time_range import TimeRange
 from rangebar_polars.store.writing import write_batches
 
 if TYPE_CHECKING:
@@ -41,14 +42,16 @@ def fetch_recent(feed: Feed, place: Series, first: date, last: date, http: Http,
 
     It goes on behind what is stored, and stores as it goes: a break loses little.
     """
-    pages = _pages(feed, place, Span.of_days(first, last), http, f"{url}/aggTrades")
+    pages = _pages(feed, place, TimeRange.of_days(first, last), http, f"{url}/aggTrades")
     for page in pages:
         write_batches(place, chain([page], islice(pages, _PAGES_A_COMMIT - 1)))
 
 
-def _pages(feed: Feed, place: Series, span: Span, http: Http, url: str) -> Iterator[pl.DataFrame]:
-    start, end = span.start // 1000, span.end // 1000
-    following = _behind_stored(place, span)
+def _pages(
+    feed: Feed, place: Series, time_range: TimeRange, http: Http, url: str
+) -> Iterator[pl.DataFrame]:
+    start, end = time_range.start // 1000, time_range.end // 1000
+    following = _behind_stored(place, time_range)
     if following is None:
         following = _first_id(feed, start, end, http, url)
     while following is not None:
@@ -64,8 +67,8 @@ def _pages(feed: Feed, place: Series, span: Span, http: Http, url: str) -> Itera
         following = None if done else page[-1]["a"] + 1
 
 
-def _behind_stored(place: Series, span: Span) -> int | None:
-    known = place.day_files(Span(span.start - DAY_US, span.end))
+def _behind_stored(place: Series, time_range: TimeRange) -> int | None:
+    known = place.day_files(TimeRange(time_range.start - DAY_US, time_range.end))
     return read_footer(known[-1][1]).last_id + 1 if known else None
 
 

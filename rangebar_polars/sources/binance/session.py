@@ -24,7 +24,7 @@ from rangebar_polars.sources.binance.unzip import csv_blocks, open_csv
 from rangebar_polars.store import Origin, TradeStore
 from rangebar_polars.store.layout import Series, series
 from rangebar_polars.store.reading import read_part
-from rangebar_polars.store.span import Span
+from rangebar_polars.store.time_range import TimeRange
 from rangebar_polars.store.typed import acquire
 from rangebar_polars.store.writing import write_batches
 
@@ -115,9 +115,13 @@ class Session:
         self._exits.close()
 
     def batches(
-        self, span: Span, work: Callable[[pl.LazyFrame], pl.LazyFrame], *, ahead: bool = True
+        self,
+        time_range: TimeRange,
+        work: Callable[[pl.LazyFrame], pl.LazyFrame],
+        *,
+        ahead: bool = True,
     ) -> Generator[pl.DataFrame]:
-        """Fetch what the store lacks, and yield the trades of the span's days, in batches.
+        """Fetch what the store lacks, and yield the trades of the days asked for, in batches.
 
         The trades of a file come once the file behind it is stored as well: a trade near
         midnight may stand in the file of the next day. ``work`` filters and selects.
@@ -128,24 +132,24 @@ class Session:
             Whether to download the next file while one is stored and read. Not where the
             consumer may well stop before it.
         """
-        plan = self._plan(span)
+        plan = self._plan(time_range)
         self._progress.expect_days(sum(step.days for step in plan.steps))
         behind: Step | None = None
         for index, step in enumerate(plan.steps):
             self._store(step, plan.steps[index + 1 :] if ahead else [])
             self._progress.add_days(step.days)
             if behind is not None:
-                yield from self._part(behind, span, work)
+                yield from self._part(behind, time_range, work)
             behind = step
         if behind is not None:
-            yield from self._part(behind, span, work)
+            yield from self._part(behind, time_range, work)
 
-    def _plan(self, span: Span) -> Plan:
+    def _plan(self, time_range: TimeRange) -> Plan:
         access, name = self.access, f"{self.feed.source}/{self.feed.symbol}"
         origins = access.store.origins(self.feed.symbol, source=self.feed.source)
         plan = make_plan(
             self.feed,
-            list(span.days()),
+            list(time_range.days()),
             utc_today(),
             origins,
             self._probe,
@@ -165,16 +169,16 @@ class Session:
         _log.warning("%s: no trades for %s", name, ", ".join(map(str, days)))
 
     def _part(
-        self, step: Step, span: Span, work: Callable[[pl.LazyFrame], pl.LazyFrame]
+        self, step: Step, time_range: TimeRange, work: Callable[[pl.LazyFrame], pl.LazyFrame]
     ) -> Generator[pl.DataFrame]:
-        part = Span.of_days(step.first_day, step.last_day)
+        part = TimeRange.of_days(step.first_day, step.last_day)
         have = {day for day, _ in self._place.day_files(part)}
         # A month can be published without some of its days.
         lacking = [day for day in part.days() if day not in have]
         self._missing(lacking, f"{self.feed.source}/{self.feed.symbol}")
         if step.file is None:
             self.report.recent_days += [day for day in part.days() if day in have]
-        yield from read_part(self._place, part, span, work)
+        yield from read_part(self._place, part, time_range, work)
 
     def _store(self, step: Step, following: list[Step]) -> None:
         if step.file is None:

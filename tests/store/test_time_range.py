@@ -6,7 +6,8 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
-from rangebar_polars.store.span import Instant, Span, instant_us, parse_span
+from rangebar_polars._time import instant_us
+from rangebar_polars.store.time_range import Instant, TimeRange, parse_time_range
 
 
 @pytest.mark.parametrize(
@@ -34,33 +35,33 @@ from rangebar_polars.store.span import Instant, Span, instant_us, parse_span
 def test_dates_are_whole_days_and_instants_are_half_open(
     start: Instant, end: Instant | None, first: str | None, last: str | None
 ) -> None:
-    span = parse_span(start, end)
+    period = parse_time_range(start, end)
     if first is not None:
-        assert span.start == instant_us(datetime.fromisoformat(first))
+        assert period.start == instant_us(datetime.fromisoformat(first))
     if last is not None:
-        assert span.end == instant_us(datetime.fromisoformat(last))
+        assert period.end == instant_us(datetime.fromisoformat(last))
 
 
-def test_days_of_a_span() -> None:
-    span = parse_span(datetime(2024, 2, 28, 23), datetime(2024, 3, 1))
-    assert list(span.days()) == [date(2024, 2, 28), date(2024, 2, 29)]
-    assert not span.whole_days
-    assert Span.of_days(date(2024, 2, 28), date(2024, 2, 28)).whole_days
+def test_days_of_a_range() -> None:
+    period = parse_time_range(datetime(2024, 2, 28, 23), datetime(2024, 3, 1))
+    assert list(period.days()) == [date(2024, 2, 28), date(2024, 2, 29)]
+    assert not period.whole_days
+    assert TimeRange.of_days(date(2024, 2, 28), date(2024, 2, 28)).whole_days
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2024-13", "2024-02-30", "20240101", ""])
 def test_what_is_no_date_is_named(text: str) -> None:
     with pytest.raises(ValueError, match="start="):
-        parse_span(text, None)
+        parse_time_range(text, None)
 
 
 def test_an_end_before_the_start_is_refused() -> None:
     with pytest.raises(ValueError, match="must come after"):
-        parse_span("2024-01-02", "2024-01-01")
+        parse_time_range("2024-01-02", "2024-01-01")
     with pytest.raises(ValueError, match="must come after"):
-        parse_span(datetime(2024, 1, 1), datetime(2024, 1, 1))
+        parse_time_range(datetime(2024, 1, 1), datetime(2024, 1, 1))
 
 
 def test_a_number_is_no_instant() -> None:
     with pytest.raises(TypeError, match="end must be a date"):
-        parse_span(None, 20240101)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        parse_time_range(None, 20240101)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

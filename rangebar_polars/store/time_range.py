@@ -1,7 +1,7 @@
-"""A stretch of time, as people name it: dates are whole days, instants are half-open.
+"""A range of time, as people name it: dates are whole days, instants are half-open.
 
-Everything the store and the archive do by day goes through :class:`Span`, so that a start and
-an end mean the same to ``scan``, ``scan_binance``, ``get_range_bars`` and the command line.
+Everything the store and the archive do by day goes through :class:`TimeRange`, so that a start
+and an end mean the same to ``scan``, ``scan_binance``, ``get_range_bars`` and the command line.
 All of it is UTC: exchanges cut their days there.
 """
 
@@ -9,58 +9,38 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from typing import TYPE_CHECKING, TypeAlias
+
+from rangebar_polars._time import DAY_US, day_number, day_of, instant_us, month_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DAY_US", "Instant", "Span", "day_number", "day_of", "instant_us", "parse_span"]
+__all__ = ["Instant", "TimeRange", "parse_time_range"]
 
 Instant: TypeAlias = "str | date | datetime"
 """What may name a start or an end: ``"2024-01-05"``, ``"2024-01"``, an ISO instant, a date, ..."""
 
-DAY_US = 86_400_000_000
-_EPOCH = date(1970, 1, 1)
-_EPOCH_TIME = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MONTH = re.compile(r"\d{4}-\d{2}")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ].+")
-_FIRST = date(1970, 1, 1)
-_LAST = date(2261, 12, 31)
-
-
-def day_of(us: int) -> date:
-    """Return the UTC day of an instant given in microseconds since 1970."""
-    return _EPOCH + timedelta(days=us // DAY_US)
-
-
-def day_number(day: date) -> int:
-    """Return the number of days from 1970-01-01 to ``day``."""
-    return (day - _EPOCH).days
-
-
-def instant_us(instant: datetime) -> int:
-    """Return a datetime in microseconds since 1970; one without a zone is UTC."""
-    if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=timezone.utc)
-    return (instant - _EPOCH_TIME) // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
-class Span:
-    """The half-open stretch ``[start, end)`` in microseconds since 1970 (UTC)."""
+class TimeRange:
+    """The instants from ``start`` to before ``end``, in microseconds since 1970 (UTC)."""
 
     start: int
     end: int
 
     @property
     def first_day(self) -> date:
-        """The UTC day the span begins in."""
+        """The UTC day the range begins in."""
         return day_of(self.start)
 
     @property
     def last_day(self) -> date:
-        """The UTC day of the last instant inside the span."""
+        """The UTC day of the last instant inside the range."""
         return day_of(self.end - 1)
 
     @property
@@ -69,40 +49,38 @@ class Span:
         return self.start % DAY_US == 0 and self.end % DAY_US == 0
 
     def days(self) -> Iterator[date]:
-        """Yield every UTC day that the span touches, in order."""
-        day = self.first_day
-        while day <= self.last_day:
-            yield day
-            day += timedelta(days=1)
+        """Yield every UTC day that the range touches, in order."""
+        for number in range(self.start // DAY_US, -(-self.end // DAY_US)):
+            yield day_of(number * DAY_US)
 
     @classmethod
-    def of_days(cls, first: date, last: date) -> Span:
-        """Return the span of whole days from ``first`` to ``last``, both inside."""
+    def of_days(cls, first: date, last: date) -> TimeRange:
+        """Return the range of whole days from ``first`` to ``last``, both inside."""
         return cls(day_number(first) * DAY_US, (day_number(last) + 1) * DAY_US)
 
 
-def parse_span(start: Instant | None, end: Instant | None) -> Span:
-    """Return the span from ``start`` to ``end``.
+def parse_time_range(start: Instant | None, end: Instant | None) -> TimeRange:
+    """Return the range from ``start`` to ``end``.
 
     A date (or the text of one, or of a month such as ``"2024-01"``) stands for the whole day or
     month, at either end. A datetime is an exact instant, and as an end it is exclusive. ``None``
-    leaves that end open.
+    leaves that end open: nothing that can be stored lies outside.
 
     Raises
     ------
     ValueError
-        Where a text is no date, or the end does not come after the start.
+        Where a text does not name a date, or the end does not come after the start.
     TypeError
         Where an end is something else altogether.
     """
-    low = _FIRST if start is None else _parse(start, "start")
-    high = _LAST if end is None else _parse(end, "end")
+    low = date.min if start is None else _parse(start, "start")
+    high = date.max if end is None else _parse(end, "end")
     first = _edges(low)[0]
     last = _edges(high)[1]
     if last <= first:
         msg = f"end ({end}) must come after start ({start})"
         raise ValueError(msg)
-    return Span(first, last)
+    return TimeRange(first, last)
 
 
 def _edges(value: date | datetime | tuple[date, date]) -> tuple[int, int]:
@@ -125,17 +103,15 @@ def _parse(value: Instant, name: str) -> date | datetime | tuple[date, date]:
     try:
         if _MONTH.fullmatch(text):
             first = date.fromisoformat(f"{text}-01")
-            return first, _month_end(first)
+            return first, month_end(first)
         if len(text) == len("2024-01-31"):
             return date.fromisoformat(text)
         if _TIME.fullmatch(text):  # newer Pythons read more than that, older ones less
             return datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
         raise ValueError
     except ValueError:
-        msg = f"{name}={value!r} is no date: write '2024-01-31', '2024-01' or an ISO 8601 instant"
+        msg = (
+            f"{name}={value!r} does not name a date: write '2024-01-31', '2024-01' or an instant "
+            "in ISO 8601 such as '2024-01-31T12:00:00Z'"
+        )
         raise ValueError(msg) from None
-
-
-def _month_end(first: date) -> date:
-    following = date(first.year + first.month // 12, first.month % 12 + 1, 1)
-    return following - timedelta(days=1)

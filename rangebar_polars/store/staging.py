@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from rangebar_polars._time import DAY_US, day_of
 from rangebar_polars.store.columns import ID
 from rangebar_polars.store.grid import Grid, rescale
 from rangebar_polars.store.parquet import ROW_GROUP, DayWriter
-from rangebar_polars.store.span import DAY_US, day_of
 
 if TYPE_CHECKING:
     from datetime import date
