@@ -1,4 +1,4 @@
-# `make demo` and `make test` do all the set-up themselves: git, make, Python >= 3.10 and cargo.
+# `make demo` and `make test` do all the set-up themselves: git, make, Python >= 3.11 and cargo.
 
 PYTHON ?= python3
 VENV := .venv
