@@ -6,7 +6,7 @@ import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -16,10 +16,11 @@ from rangebar_polars._plan import Stop
 from rangebar_polars.sources.binance.decode import decode_csv
 from rangebar_polars.sources.binance.errors import ArchiveError, MissingDaysError
 from rangebar_polars.sources.binance.files import ARCHIVE_URL, REST_URLS, ArchiveFile, Feed
-from rangebar_polars.sources.binance.http import Http, Stopped, parse_checksum, sha256_of
+from rangebar_polars.sources.binance.http import Http, parse_checksum, sha256_of
 from rangebar_polars.sources.binance.planning import Plan, Step, make_plan
 from rangebar_polars.sources.binance.report import FetchReport, Progress, TqdmProgress
 from rangebar_polars.sources.binance.rest import fetch_recent
+from rangebar_polars.sources.binance.transfer import Stopped
 from rangebar_polars.sources.binance.unzip import csv_blocks, open_csv
 from rangebar_polars.store import Origin, TradeStore
 from rangebar_polars.store.layout import Series, series
@@ -31,10 +32,10 @@ from rangebar_polars.store.writing import write_batches
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from types import TracebackType
+    from typing import Self
 
     import httpx
     import polars as pl
-    from typing_extensions import Self
 
 __all__ = ["Access", "Missing", "Session"]
 
@@ -73,7 +74,7 @@ class _Download:
 
 def utc_today() -> date:
     """Return today's date in UTC."""
-    return datetime.now(timezone.utc).date()
+    return datetime.now(UTC).date()
 
 
 class Session:

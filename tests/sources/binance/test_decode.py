@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from rangebar_polars._time import DAY_US, day_number
 from rangebar_polars.sources.binance import ArchiveError, BrokenLineError
 from rangebar_polars.sources.binance.decode import decode_csv, time_factor
 from rangebar_polars.sources.binance.files import ArchiveFile, Feed, Kind, Market
-from rangebar_polars._time import DAY_US, day_number
 from tests.sources.binance.made_files import csv_text, day_trades
 
 DAY = date(2024, 1, 5)
