@@ -18,7 +18,8 @@ import polars as pl
 
 from rangebar_polars._internal import parse_csv
 from rangebar_polars._time import DAY_US, day_number
-from rangebar_polars.sources.binance.errors import ArchiveError, BrokenLineError
+from rangebar_polars.sources.binance.errors import BrokenLineError
+from rangebar_polars.sources.binance.header import without_header
 from rangebar_polars.store.ordered import ordered_map
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def time_factor(time: int) -> int:
 
 @dataclass(frozen=True)
 class _Fault:
-    """A line of a block that is no trade."""
+    """A line of a block that is not a trade."""
 
     line: int
     text: bytes
@@ -114,25 +115,12 @@ def _prepared(blocks: Iterable[bytes], file: ArchiveFile) -> Iterator[_Block]:
         text = block
         if form is None:
             if not skipped:
-                text, skipped = _without_header(block, file)
+                text, skipped = without_header(block, file)
             if not text:
                 continue
             form = _Form(file, _sniff_factor(text, file, 1 + skipped))
         yield _Block(text, skipped, form)
         skipped = 0
-
-
-def _without_header(block: bytes, file: ArchiveFile) -> tuple[bytes, int]:
-    if block[:1].isdigit():
-        return block, 0
-    head, _, rest = block.partition(_NEWLINE)
-    names = head.decode("utf-8", "replace").strip().split(",")
-    expected = len(file.feed.csv_columns)
-    if len(names) != expected or not names[0].strip().isidentifier():
-        if any(cell.strip().replace(".", "").isdigit() for cell in names):
-            raise BrokenLineError(file.name, 1, head.decode("utf-8", "replace"), "no trade")
-        raise ArchiveError(file.name, f"expected a header of {expected} columns, got {names}")
-    return rest, 1
 
 
 def _sniff_factor(block: bytes, file: ArchiveFile, line: int) -> int:
