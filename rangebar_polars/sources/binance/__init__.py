@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from rangebar_polars.sources.binance.archive import ArchiveOptions, scan_binance
+from rangebar_polars.sources.binance.archive import scan_binance
 from rangebar_polars.sources.binance.errors import (
     ArchiveError,
     BrokenLineError,
     FetchError,
     MissingDaysError,
+    UncheckedFilesWarning,
 )
 from rangebar_polars.sources.binance.files import Kind, Market
+from rangebar_polars.sources.binance.options import ArchiveOptions
 from rangebar_polars.sources.binance.report import FetchReport
 
 __all__ = [
@@ -21,5 +23,6 @@ __all__ = [
     "Kind",
     "Market",
     "MissingDaysError",
+    "UncheckedFilesWarning",
     "scan_binance",
 ]

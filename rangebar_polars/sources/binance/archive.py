@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict, get_args
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
 
+from rangebar_polars import _time
 from rangebar_polars._source import Request, lazy_source
-from rangebar_polars._time import DAY_US, day_number
-from rangebar_polars.sources.binance import session
 from rangebar_polars.sources.binance.files import Feed, Kind, Market
+from rangebar_polars.sources.binance.options import Access, ArchiveOptions, resolve_access
 from rangebar_polars.sources.binance.report import FetchReport
-from rangebar_polars.sources.binance.session import Access, Missing, Session
-from rangebar_polars.store import TradeStore
+from rangebar_polars.sources.binance.session import Session
 from rangebar_polars.store.time_range import Instant, TimeRange, parse_time_range
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from typing import Unpack
 
-    import httpx
-    from typing_extensions import Unpack
-
-__all__ = ["ArchiveOptions", "resolve_access", "scan_archive", "scan_binance", "until_now"]
+__all__ = ["days_until", "scan_archive", "scan_binance"]
 
 
-class ArchiveOptions(TypedDict, total=False):
-    """Keywords of `scan_binance` that every function reading the archive passes on."""
-
-    store: TradeStore | None
-    missing: Missing
-    recent: bool
-    checksum: bool
-    revalidate: bool
-    base_url: str
-    rest_url: str | None
-    client: httpx.Client | None
-    retries: int
-    backoff_s: float
-    progress: bool
+_FIRST_DAY = date(2017, 1, 1)
+"""The exchange opened later that year."""
 
 
 def scan_binance(
@@ -125,9 +111,7 @@ def scan_binance(
     """
     feed = Feed(symbol, market, kind)
     access = resolve_access(options, feed)
-    time_range = (
-        until_now(start, recent=access.recent) if end is None else parse_time_range(start, end)
-    )
+    time_range = days_until(start, end, recent=access.recent)
     return scan_archive(feed, access, time_range, FetchReport() if report is None else report)
 
 
@@ -170,41 +154,27 @@ class _ArchiveTrades:
             yield from running.batches(self.time_range, narrowed, ahead=ahead)
 
 
-def resolve_access(options: ArchiveOptions, feed: Feed) -> Access:
-    """Check the options and fill in the defaults.
+def days_until(start: Instant | None, end: Instant | None, *, recent: bool) -> TimeRange:
+    """Return the time from ``start`` to ``end``, by default to the last day that can be had.
 
     Raises
     ------
-    TypeError
-        An unknown keyword.
     ValueError
-        A value that is not allowed.
+        Where an end does not name a date, does not come after the start, or lies in the future.
     """
-    unknown = set(options) - set(ArchiveOptions.__annotations__)
-    if unknown:
-        msg = f"unknown keyword {', '.join(sorted(unknown))}"
-        raise TypeError(msg)
-    given = dict(options)
-    store = given.pop("store", None)
-    access = Access(TradeStore() if store is None else store, **given)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    if access.missing not in get_args(Missing):
-        msg = f"missing must be 'error' or 'skip', got {access.missing!r}"
+    today = _time.utc_today()
+    last = today if recent else today - timedelta(days=1)
+    begin = parse_time_range(_FIRST_DAY if start is None else start, None)
+    if begin.first_day > last:
+        msg = f"start ({start}) must not come after the last day that can be had, {last}"
         raise ValueError(msg)
-    if access.recent and feed.kind != "aggTrades":
-        msg = "recent=True works for kind='aggTrades' only: single trades need an account"
+    if end is None:
+        return TimeRange(begin.start, TimeRange.of_days(last, last).end)
+    time_range = parse_time_range(_FIRST_DAY if start is None else start, end)
+    if time_range.last_day > today:
+        msg = f"end ({end}) lies in the future, today is {today}: leave it out for all there is"
         raise ValueError(msg)
-    return access
-
-
-def until_now(start: Instant, *, recent: bool) -> TimeRange:
-    """Return the time from ``start`` to the last day that can be had."""
-    today = day_number(session.utc_today()) * DAY_US
-    begin = parse_time_range(start, None).start
-    end = today + DAY_US if recent else today
-    if end <= begin:
-        msg = f"start ({start}) lies after the last day that can be had"
-        raise ValueError(msg)
-    return TimeRange(begin, end)
+    return time_range
 
 
 def _within(trades: pl.LazyFrame, time_range: TimeRange) -> pl.LazyFrame:

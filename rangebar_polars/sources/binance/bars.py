@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -15,20 +16,18 @@ from rangebar_polars._time import DAY_US, day_number
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.frames import range_bars
 from rangebar_polars.sources.binance.archive import (
-    ArchiveOptions,
-    resolve_access,
+    days_until,
     scan_archive,
     scan_binance,
-    until_now,
 )
 from rangebar_polars.sources.binance.errors import MissingDaysError
 from rangebar_polars.sources.binance.files import Feed, Kind, Market
+from rangebar_polars.sources.binance.options import Access, ArchiveOptions, resolve_access
 from rangebar_polars.sources.binance.report import FetchReport
-from rangebar_polars.sources.binance.session import Access
-from rangebar_polars.store.time_range import Instant, TimeRange, parse_time_range
+from rangebar_polars.store.time_range import Instant, TimeRange
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing import Unpack
 
     from rangebar_polars._options import Incomplete, Threshold
 
@@ -118,9 +117,13 @@ def get_range_bars(
             symbol, start, end, market=market, kind=kind, report=report, **options
         )
         return range_bars(trades, threshold_decimal_bps, **bar_options)
-    symbols = list(symbol)
+    symbols = [Feed(name, market, kind).symbol for name in symbol]
     if not symbols:
-        msg = "no symbol given"
+        msg = "symbol must name at least one, got an empty list"
+        raise ValueError(msg)
+    repeated = sorted({name for name in symbols if symbols.count(name) > 1})
+    if repeated:
+        msg = f"symbol names {', '.join(repeated)} more than once"
         raise ValueError(msg)
     if report is not None:
         msg = "report= takes one symbol: ask for the symbols one by one to have reports"
@@ -190,6 +193,10 @@ def get_n_range_bars(
     >>> "close" in bars.collect_schema()
     True
     """
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        msg = f"n must be a whole number of bars, got {n!r}"
+        raise TypeError(msg)
+    n = operator.index(n)
     if n < 1:
         msg = f"n must be at least 1, got {n}"
         raise ValueError(msg)
@@ -197,12 +204,13 @@ def get_n_range_bars(
         msg = f"reset must be '1d' or '1mo', got {reset!r}"
         raise ValueError(msg)
     feed = Feed(symbol, market, kind)
+    access = resolve_access(options, feed)
     source = _LastBars(
         feed,
         n,
-        parse_time_range(None, end) if end is not None else None,
+        None if end is None else days_until(None, end, recent=access.recent),
         reset,
-        resolve_access(options, feed),
+        access,
         threshold_decimal_bps,
         {"incomplete": incomplete, "same_timestamp_close": same_timestamp_close},
     )
@@ -243,7 +251,7 @@ class _LastBars:
         Which bars are the last ones is known at the beginning of the first only, so that neither
         a predicate nor a number of rows can spare a day.
         """
-        time_range = self.time_range or until_now("1970-01-01", recent=self.access.recent)
+        time_range = self.time_range or days_until(None, None, recent=self.access.recent)
         found: list[pl.DataFrame] = []
         have = silent = 0
         for period in _backwards(time_range, self.reset):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from rangebar_polars.sources.binance.files import ArchiveFile, Feed
 
-__all__ = ["decode_csv", "time_factor"]
+__all__ = ["decode_csv", "line_of_trade", "time_factor"]
 
 _US_FROM = 10**13
 """Times above are microseconds, below milliseconds: the year 2286 in the one, 1970 in the other."""
@@ -98,6 +98,23 @@ def decode_csv(
                 raise found.error(file, line)
             line += found.height
             yield found
+
+
+def line_of_trade(blocks: Iterable[bytes], file: ArchiveFile, row: int) -> tuple[int, str]:
+    """Return the number of the line that a row came from, and its text."""
+    line = 1
+    for block in blocks:
+        text = block
+        if line == 1:
+            text, skipped = without_header(block, file)
+            line += skipped
+            row += line
+        lines = text.removesuffix(_NEWLINE).split(_NEWLINE)
+        if row - line < len(lines):
+            return row, lines[row - line].decode("utf-8", "replace").removesuffix("\r")
+        line += len(lines)
+    msg = f"{file.name} has fewer than {row} lines"
+    raise IndexError(msg)
 
 
 @dataclass(frozen=True)

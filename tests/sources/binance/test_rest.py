@@ -11,13 +11,13 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from rangebar_polars import _time
 from rangebar_polars.sources.binance import (
     FetchReport,
     MissingDaysError,
-    archive,
     scan_binance,
-    session,
 )
+from rangebar_polars.sources.binance.archive import days_until
 from rangebar_polars.store import TradeStore
 from tests.sources.binance.archive_server import ArchiveServer, Status, serve
 from tests.sources.binance.made_files import BTC, day_trades, publish
@@ -30,7 +30,7 @@ TRADES = pl.concat([day_trades(BTC, day, ROWS, 1 + ROWS * n) for n, day in enume
 
 @pytest.fixture(autouse=True)
 def fixed_day(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "utc_today", lambda: TODAY)
+    monkeypatch.setattr(_time, "utc_today", lambda: TODAY)
 
 
 @pytest.fixture
@@ -133,4 +133,4 @@ def test_the_default_end(server: ArchiveServer, tmp_path: Path) -> None:
     assert scan(server, store, recent=False).collect().height == 3 * ROWS
     with pytest.raises(ValueError, match="after the last day"):
         scan(server, store, start=TODAY, recent=False)
-    assert archive.until_now(TODAY, recent=True).first_day == TODAY
+    assert days_until(TODAY, None, recent=True).first_day == TODAY

@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from rangebar_polars import _time
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.frames import range_bars
-from rangebar_polars.sources.binance import FetchReport, MissingDaysError, session
+from rangebar_polars.sources.binance import FetchReport, MissingDaysError
 from rangebar_polars.sources.binance.bars import get_n_range_bars, get_range_bars
 from rangebar_polars.sources.binance.files import Feed
 from rangebar_polars.store import TradeStore
@@ -72,8 +73,10 @@ def test_several_symbols(server: ArchiveServer, options: dict[str, Any]) -> None
     for symbol, trades in (("ETHUSDT", eth), ("BTCUSDT", TRADES[:ROWS])):
         mine = bars.filter(pl.col("symbol") == symbol).drop("symbol")
         assert_frame_equal(mine, range_bars(trades, 50), check_exact=True)
-    with pytest.raises(ValueError, match="no symbol"):
+    with pytest.raises(ValueError, match="symbol must name at least one"):
         get_range_bars([], DAYS[0], **options)
+    with pytest.raises(ValueError, match="symbol names BTCUSDT more than once"):
+        get_range_bars(["BTCUSDT", "btcusdt"], DAYS[0], **options)
     with pytest.raises(ValueError, match="takes one symbol"):
         get_range_bars(["A", "B"], DAYS[0], report=FetchReport(), **options)
 
@@ -107,7 +110,7 @@ def test_months(server: ArchiveServer, options: dict[str, Any]) -> None:
 
 def test_the_last_published_day(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     # Three days after the last file: archives are late.
-    monkeypatch.setattr(session, "utc_today", lambda: DAYS[-1] + timedelta(days=3))
+    monkeypatch.setattr(_time, "utc_today", lambda: DAYS[-1] + timedelta(days=3))
     bars = get_n_range_bars("BTCUSDT", 7, None, 50, **options).collect()
     assert_frame_equal(bars, by_day(DAYS).tail(7), check_exact=True)
 
@@ -116,7 +119,7 @@ def test_a_month_whose_last_days_are_not_published_yet(
     server: ArchiveServer, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The month in progress is there up to the day before yesterday, and its bars count.
-    monkeypatch.setattr(session, "utc_today", lambda: DAYS[-1] + timedelta(days=3))
+    monkeypatch.setattr(_time, "utc_today", lambda: DAYS[-1] + timedelta(days=3))
     first = date(2024, 2, 1)
     february = [day for day in DAYS if day >= first]
     expected = range_bars(TRADES.filter(pl.col("timestamp").dt.date() >= first), 50)
@@ -165,6 +168,11 @@ def test_it_is_a_lazy_frame_like_any_other(options: dict[str, Any]) -> None:
 def test_mistakes_are_named_at_the_call(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="n must be at least 1"):
         get_n_range_bars("BTCUSDT", 0, **options)
+    for n in (2.5, True, "5"):
+        with pytest.raises(TypeError, match="n must be a whole number of bars"):
+            get_n_range_bars("BTCUSDT", n, **options)  # type: ignore
+    with pytest.raises(ValueError, match=r"end \(2999-01-01\) lies in the future"):
+        get_n_range_bars("BTCUSDT", 5, "2999-01-01", **options)
     with pytest.raises(ValueError, match="reset must be '1d' or '1mo'"):
         get_n_range_bars("BTCUSDT", 5, reset="1w", **options)
     with pytest.raises(ValueError, match="between 1 and 100000"):
