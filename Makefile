@@ -9,7 +9,10 @@ SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock pyproject.toml
 # What maturin tells pyo3's build script. Told anything else, cargo would compile all of Polars anew.
 AS_MATURIN = PYO3_CONFIG_FILE="$$(ls $(CURDIR)/target/maturin/pyo3-config-*.txt)" PYO3_BUILD_EXTENSION_MODULE=1
 
-.PHONY: help demo test lint bench bench-billion store-bench doc format clean
+# The tests of a file stay together: what they share is made once. More workers only add memory.
+PYTEST := -n auto --maxprocesses 8 --dist loadfile
+
+.PHONY: help demo test test-versions test-lowest lint bench bench-billion store-bench doc format clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,7 +46,13 @@ demo: $(VENV)/.demo ## Bars from Parquet, lazily: on made-up trades, or TRADES='
 test: lint $(VENV)/.test ## Everything: lints, types, the core's tests, the package's tests
 	cargo test --quiet --no-default-features
 	$(BIN)/python -m mypy.stubtest rangebar_polars._internal
-	$(BIN)/python -m pytest -q --durations=15
+	$(BIN)/python -m pytest -q $(PYTEST) --durations=15
+
+test-versions: $(VENV)/.test ## The package's tests on the lowest and newest Python, Polars and extras found here
+	$(BIN)/python -m tests.versions -- $(PYTEST)
+
+test-lowest: $(VENV)/.test ## On the lowest of all three alone, without the slow tests
+	$(BIN)/python -m tests.versions --lowest -- $(PYTEST) -m 'not slow'
 
 lint: $(VENV)/.test ## Formatting, lints and type checks
 	cargo fmt --check
@@ -69,4 +78,4 @@ store-bench: $(VENV)/.bench ## Measure the store and the archive source
 	$(BIN)/python -m benches.store_bench
 
 clean: ## Remove what was built and made
-	rm -rf target $(VENV) .demo .bench
+	rm -rf target $(VENV) .versions .demo .bench

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,7 @@ SCHEMA = pl.Schema(
     }
 )
 
-_START = datetime(2024, 1, 1, tzinfo=timezone.utc)
+_START = datetime(2024, 1, 1, tzinfo=UTC)
 _NEW_ORDER = 0.4  # chance that a trade belongs to another taker order than the trade before it
 _DEEPER = 0.08  # chance that a sweep's next trade eats into the next price level
 _RETURN_PER_TRADE = 3e-5  # standard deviation of the log price's move

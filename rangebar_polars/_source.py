@@ -4,7 +4,7 @@ Polars hands a source three things: the columns that it wants, a predicate and a
 They mean: of exactly the first `n_rows` rows that the source has, those that the predicate lets
 through, with these columns. A number of rows counts from *before* the predicate, and Polars trusts
 the source with both. So whoever filters first and counts afterwards gives other rows than the
-collected frame: all of our sources answer through this module, and none reads those three by itself.
+collected frame: all of our sources answer through this module, none by itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Request:
     Attributes
     ----------
     columns : list of str
-        The columns that must be in each frame: those that go out and those that the predicate reads.
+        The columns that each frame must have: those that go out, and those of the predicate.
         Never none, so that rows can be counted.
     predicate : Expr or None
         Which rows are wanted; applied for the source, which may use it to read less (see

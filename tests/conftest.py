@@ -6,6 +6,9 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+# A worker of pytest-xdist is told a width of 80, and the command line's tables follow it.
+os.environ.pop("COLUMNS", None)
+
 # No deadline: a busy machine must never fail a test. `HYPOTHESIS_PROFILE=thorough` looks longer.
 settings.register_profile(
     "default",

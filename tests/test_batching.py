@@ -12,13 +12,13 @@ from polars._typing import EngineType
 from polars.exceptions import ComputeError
 
 import rangebar_polars as rb
-from tests.children import run_child
-from tests.compare import assert_same_bits
-from tests.doors import DOORS, ENGINES
-from tests.real_data import real_trades
-from tests.seeded import walk
-from tests.sources import batched
-from tests.strategies import SCHEMA, Case, bar_cases, splits, trades
+from tests.support.children import run_child
+from tests.support.compare import assert_same_bits
+from tests.support.doors import DOORS, ENGINES
+from tests.support.real_data import real_trades
+from tests.support.seeded import walk
+from tests.support.sources import batched
+from tests.support.strategies import SCHEMA, Case, bar_cases, splits, trades
 
 THRESHOLDS = [25, 250, 100]
 """Three at once, not in order of size."""
@@ -81,7 +81,7 @@ def test_any_chunks_get_the_same_ids(data: st.DataObject, trades: pl.DataFrame) 
     assert_same_bits(rb.with_bar_id(chunked(trades, lengths), 250, by="symbol"), whole)
     lazy = rb.with_bar_id(batched(trades, lengths), 250, by="symbol")
     assert_same_bits(lazy.collect(engine="streaming"), whole)
-    ids = rb.bar_id(threshold_decimal_bps=250).over("symbol").alias("bar_id")
+    ids = rb.bar_id(rule=250).over("symbol").alias("bar_id")
     assert_same_bits(chunked(trades, lengths).with_columns(ids), whole)
 
 

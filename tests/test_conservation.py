@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rangebar_polars as rb
-from tests.compare import assert_same_bits
-from tests.oracle import to_units
-from tests.real_data import REAL_FILES, real_trades
-from tests.strategies import Case, bar_cases, trades
+from tests.support.compare import assert_same_bits
+from tests.support.oracle import to_units
+from tests.support.real_data import REAL_FILES, real_trades
+from tests.support.strategies import Case, bar_cases, trades
 
 GRID = 10**8
 EXACT = 2**50
@@ -143,7 +143,7 @@ def test_bars_are_the_groups_of_their_ids(case: Case) -> None:
         high=pl.col("price").max(),
         low=pl.col("price").min(),
         close=pl.col("price").last(),
-        trade_count=pl.len().cast(pl.UInt64),
+        trade_count=pl.len().cast(pl.Int64),
         first_agg_trade_id=pl.col("agg_trade_id").first(),
     )
     shared = [name for name in groups.columns if name != "bar_id"]

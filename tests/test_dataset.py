@@ -22,9 +22,9 @@ pytest.importorskip("filelock", reason="growing data sets need the extra 'datase
 
 import rangebar_polars as rb
 from rangebar_polars import dataset
-from tests.children import child_environment
-from tests.compare import assert_same_bits
-from tests.seeded import walk
+from tests.support.children import child_environment
+from tests.support.compare import assert_same_bits
+from tests.support.seeded import walk
 
 
 @pytest.fixture
@@ -221,6 +221,7 @@ announce("done")
 PHASES = ["ready", "bars", "part", "flush", "link", "folder", "done"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_killed_at_any_instant_an_update_has_happened_or_has_not(tmp_path):
     trades = walk(20_000)

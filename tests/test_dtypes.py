@@ -6,14 +6,15 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 import rangebar_polars as rb
-from tests.compare import assert_bars_equal, assert_same_bits
-from tests.doors import DOORS, FRAME_DOORS, ID_DOORS
-from tests.oracle import Columns, oracle_bar_ids, oracle_bars
-from tests.seeded import walk
+from tests.support.compare import assert_bars_equal, assert_same_bits
+from tests.support.doors import DOORS, FRAME_DOORS, ID_DOORS
+from tests.support.oracle import Columns, oracle_bar_ids, oracle_bars
+from tests.support.seeded import noise, walk
 
 THRESHOLD = 500
 
@@ -67,8 +68,8 @@ AMOUNTS: dict[str, pl.DataType] = {
 @pytest.mark.parametrize("column", ["price", "quantity"])
 def test_prices_and_quantities(column: str, dtype: pl.DataType) -> None:
     # Whole numbers within an Int8, so that every dtype holds them.
-    whole = (pl.col(column).hash(seed=9) % 27 + 100).cast(pl.Float64)
-    frame = walk().with_columns(whole.alias(column)).with_columns(pl.col(column).cast(dtype))
+    whole = noise(np.arange(600), 9) % 27 + 100
+    frame = walk(600).with_columns(pl.Series(column, whole).cast(pl.Float64).cast(dtype))
     expected = oracle_bars(frame, THRESHOLD, incomplete="keep")
     assert expected["close"].dtype == expected["volume"].dtype == pl.Float64
     for door in DOORS.values():
@@ -177,7 +178,7 @@ def test_one_key_in_a_list_is_the_same_as_one_key() -> None:
 
 
 def test_many_keys() -> None:
-    frame = walk(4000).with_columns(symbol=pl.col("agg_trade_id").hash(seed=1) % 500)
+    frame = walk(4000).with_columns(symbol=pl.Series(noise(np.arange(4000), 5) % 500))
     expected = oracle_bars(frame, THRESHOLD, by=["symbol"], incomplete="keep")
     for door in FRAME_DOORS.values():
         assert_bars_equal(door(frame, THRESHOLD, by="symbol", incomplete="keep"), expected)
@@ -272,7 +273,7 @@ def test_frame_namespaces_mirror_the_functions() -> None:
     expected = rb.range_bars(frame, asked, by="symbol", incomplete="keep")
     assert_same_bits(eager.rangebar.bars(asked, by="symbol", incomplete="keep"), expected)
     assert_same_bits(lazy.rangebar.bars(asked, by="symbol", incomplete="keep").collect(), expected)
-    by_keyword = eager.rangebar.bars(threshold_decimal_bps=asked, by="symbol")
+    by_keyword = eager.rangebar.bars(rule=asked, by="symbol")
     assert_same_bits(by_keyword, rb.range_bars(frame, asked, by="symbol"))
     expected = rb.with_bar_id(frame, 250, by="symbol")
     assert_same_bits(eager.rangebar.with_bar_id(250, by="symbol"), expected)

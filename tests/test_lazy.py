@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,16 +10,15 @@ from typing import Any
 import polars as pl
 import pytest
 from polars._typing import EngineType
-from polars.io.plugins import register_io_source
 
 import rangebar_polars as rb
 from rangebar_polars import streaming
 from rangebar_polars._plan import run_plan
-from tests.compare import assert_bars_equal, assert_same_bits
-from tests.doors import ENGINES, WAITS_FOR_EVER
-from tests.oracle import oracle_bars
-from tests.seeded import walk
-from tests.sources import CountingSource
+from tests.support.compare import assert_bars_equal, assert_same_bits
+from tests.support.doors import ENGINES
+from tests.support.oracle import oracle_bars
+from tests.support.seeded import walk
+from tests.support.sources import CountingSource
 
 EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES)
 
@@ -81,7 +79,7 @@ def test_with_bar_id_reads_what_is_asked_and_no_more() -> None:
 def test_a_scan_keeps_the_order_of_its_columns(
     ids: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In another order they would pile up in a step behind the scan: see `streaming.only`."""
+    """In another order they would pile up in a step behind the scan: see `with_columns_only`."""
     frame = walk()
     frame.select(reversed(frame.columns)).write_parquet(tmp_path / "trades.parquet")
     plans: list[pl.LazyFrame] = []
@@ -90,7 +88,7 @@ def test_a_scan_keeps_the_order_of_its_columns(
         plans.append(plan)
         return run_plan(plan, work)
 
-    monkeypatch.setattr(streaming, "stream", noted)
+    monkeypatch.setattr(streaming, "run_plan", noted)
     trades = pl.scan_parquet(tmp_path / "trades.parquet")
     lazy = trades.rangebar.with_bar_id if ids else trades.rangebar.bars  # type: ignore
     lazy(THRESHOLD, by="symbol").collect()
@@ -117,10 +115,6 @@ def test_explain_shows_the_pruned_columns() -> None:
     assert "SCAN" in plan
 
 
-@pytest.mark.skipif(
-    "explain_name" not in inspect.signature(register_io_source).parameters,
-    reason="this Polars shows no names of lazy sources",
-)
 def test_explain_names_what_is_done_and_with_what() -> None:
     plan = rb.range_bars(walk().lazy(), 345, by="symbol").explain()
     assert "range" in plan.lower()
@@ -352,8 +346,6 @@ QUERIES: dict[str, Callable[[pl.LazyFrame], pl.LazyFrame]] = {
 def test_optimized_and_unoptimized_plans_agree(
     query: Callable[[pl.LazyFrame], pl.LazyFrame], engine: EngineType
 ) -> None:
-    if query is QUERIES["twice in one plan"] and WAITS_FOR_EVER:
-        pytest.skip("Polars 1.x waits for ever; the README says so")
     lazy = query(rb.range_bars(source().scan(), THRESHOLD, by="symbol", incomplete="keep"))
     unoptimized = lazy.collect(engine=engine, optimizations=pl.QueryOptFlags.none())
     expected = query(

@@ -18,9 +18,9 @@ import rangebar_polars as rb
 from rangebar_polars.sources.binance.bars import get_n_range_bars, get_range_bars
 from rangebar_polars.sources.binance.files import Feed
 from rangebar_polars.store import TradeStore
-from tests.doors import ENGINES
-from tests.sources.binance.archive_server import serve
-from tests.sources.binance.made_files import day_trades, publish
+from tests.support.archive_server import serve
+from tests.support.doors import ENGINES
+from tests.support.made_files import day_trades, publish
 
 FEEDS = [Feed("BTCUSDT", "um"), Feed("ETHUSDT", "um")]
 DAYS = [date(2024, 1, 30) + timedelta(days=n) for n in range(3)]

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.children import run_child
+from tests.support.children import run_child
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/status").exists(), reason="reads the peak memory from Linux's /proc"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not Path("/proc/self/status").exists(), reason="reads the peak memory from Linux's /proc"
+    ),
+]
 
 MIB = 2**20
 SMALL, LARGE = 20_000_000, 40_000_000
@@ -26,21 +29,24 @@ BOUND = 400 * MIB
 
 WRITE = f"""
 import sys
+import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
+from tests.support.seeded import noise
 
 rows, path = int(sys.argv[1]), sys.argv[2]
 CHUNK = {ROW_GROUP}
 
 def trades(start, height):
-    row = pl.int_range(start, start + height, dtype=pl.Int64, eager=True)
-    swing = 500 * (row / 20_000).sin() + 2000 * (row / 1_000_000).sin()
+    row = np.arange(start, start + height)
+    luck = noise(row, 1)
+    swing = 500 * np.sin(row / 20_000) + 2000 * np.sin(row / 1_000_000)
     return pl.DataFrame({{
-        "timestamp": (row * 250).cast(pl.Datetime("us")),
-        "price": ((row.hash(seed=1) % 20).cast(pl.Int64) + (50_000 + swing).round()) / 100,
-        "quantity": (row.hash(seed=2) % 10_000) / 1000,
-        "is_buyer_maker": row.hash(seed=3) % 2 == 0,
-        "symbol": (row.hash(seed=4) % 8).cast(pl.UInt8),
+        "timestamp": pl.Series(row * 250).cast(pl.Datetime("us")),
+        "price": (luck % 16 + np.round(50_000 + swing)) / 100,
+        "quantity": (luck >> 8) % 8192 / 1000,
+        "is_buyer_maker": (luck >> 32) % 2 == 0,
+        "symbol": ((luck >> 40) % 8).astype(np.uint8),
     }})
 
 def read(with_columns, predicate, n_rows, batch_size):

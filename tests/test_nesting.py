@@ -13,11 +13,11 @@ import pytest
 from polars._typing import EngineType
 
 import rangebar_polars as rb
-from tests.children import run_child
-from tests.compare import assert_same_bits
-from tests.doors import ENGINES, WAITS_FOR_EVER
-from tests.seeded import walk
-from tests.sources import batched
+from tests.support.children import run_child
+from tests.support.compare import assert_same_bits
+from tests.support.doors import ENGINES
+from tests.support.seeded import walk
+from tests.support.sources import batched
 
 EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES)
 
@@ -116,7 +116,6 @@ def test_sinks(file: Path, expected: pl.DataFrame, tmp_path: Path, engine: Engin
     assert_same_bits(pl.read_ipc(tmp_path / "bars.arrow"), expected)
 
 
-@pytest.mark.skipif(WAITS_FOR_EVER, reason="Polars 1.x waits for ever; the README says so")
 def test_two_sinks_in_one_query(file: Path, expected: pl.DataFrame, tmp_path: Path) -> None:
     lazy = bars_of(pl.scan_parquet(file))
     sinks = [
@@ -173,7 +172,6 @@ def test_bars_of_bars_of_bars(file: Path, engine: EngineType) -> None:
         assert expected.height > 20
 
 
-@pytest.mark.skipif(WAITS_FOR_EVER, reason="Polars 1.x waits for ever; the README says so")
 def test_a_query_inside_a_query(file: Path, expected: pl.DataFrame) -> None:
     # Streaming only: the in-memory engine would have the engine's own threads wait for the plan
     # that they are to run, for it calls a source on the thread that asked.
@@ -253,8 +251,8 @@ def test_a_pickled_plan_runs_in_another_process(
 def test_expressions_survive_pickling() -> None:
     frame = walk()
     for expression in (
-        rb.bar_id(threshold_decimal_bps=500).over("symbol"),
-        rb.bars(threshold_decimal_bps="wide", is_buyer_maker="is_buyer_maker"),
+        rb.bar_id(rule=500).over("symbol"),
+        rb.bars(rule="wide", is_buyer_maker="is_buyer_maker"),
     ):
         again = pickle.loads(pickle.dumps(expression))
         assert_same_bits(frame.select(again), frame.select(expression))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rangebar_polars as rb
-from tests.children import REPOSITORY
-from tests.compare import assert_same_bits
-from tests.seeded import walk
-from tests.strategies import Case, bar_cases
+from tests.support.children import REPOSITORY
+from tests.support.compare import assert_same_bits
+from tests.support.seeded import walk
+from tests.support.strategies import Case, bar_cases
 
 pa = pytest.importorskip("pyarrow")
 
@@ -201,9 +201,7 @@ def test_single_trades_with_two_keys_and_aware_times():
         )
     assert bars is not None
     assert bars.select("venue", "symbol").row(0) == ("x", 1)
-    assert bars["open_time"].item().astimezone(timezone.utc) == datetime(
-        2024, 1, 1, tzinfo=timezone.utc
-    )
+    assert bars["open_time"].item().astimezone(UTC) == datetime(2024, 1, 1, tzinfo=UTC)
     with pytest.raises(TypeError, match="a value for each"):
         processor.push_trade(timestamp=3, price=1.0, quantity=1.0, key="x")
 
@@ -321,9 +319,10 @@ def test_dtypes_must_stay():
 
 class TestCheckpointTexts:
     def test_one_of_version_1_is_read_for_ever(self):
-        # Never write this file again: it stands for those that users have kept.
-        text = (REPOSITORY / "tests" / "checkpoints" / "version-1.json").read_text()
-        trades = spread(400)
+        # Never write these files again: they stand for those that users have kept.
+        folder = REPOSITORY / "tests" / "checkpoints"
+        text = (folder / "version-1.json").read_text()
+        trades = pl.read_csv(folder / "version-1.trades.csv", schema=spread(1).schema)
         first = rb.range_bars(trades[:150], [100, 250], **{**OPTIONS, "incomplete": "drop"})
         processor = rb.RangeBarProcessor.from_checkpoint(text)
         bars = pl.concat([processor.push(trades[150:]), processor.finish()])
@@ -337,10 +336,10 @@ class TestCheckpointTexts:
         return processor.checkpoint()
 
     def test_a_new_processor_has_one_too(self):
-        text = rb.RangeBarProcessor(250, by="symbol", reset="1w", offset="-1d").checkpoint()
+        text = rb.RangeBarProcessor(250, by="symbol", reset="1w", reset_offset="-1d").checkpoint()
         processor = rb.RangeBarProcessor.from_checkpoint(text)
         trades = spread(200)
-        want = rb.range_bars(trades, 250, by="symbol", reset="1w", offset="-1d")
+        want = rb.range_bars(trades, 250, by="symbol", reset="1w", reset_offset="-1d")
         assert_same_bits(processor.push(trades), want)
 
     def test_it_is_json(self):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.children import run_child
+from tests.support.children import run_child
 
 pytest.importorskip("pyarrow")
 
@@ -32,6 +32,7 @@ print(int(peak.split()[1]) / 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("sys.platform != 'linux'", reason="reads the peak from /proc")
 def test_fifty_million_trades_from_a_reader():
     small, large = (float(run_child(CHILD, str(rows))) for rows in (5_000_000, 50_000_000))

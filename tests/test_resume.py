@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 import rangebar_polars as rb
-from tests.compare import assert_same_bits
-from tests.seeded import walk
-from tests.sources import CountingSource
+from tests.support.compare import assert_same_bits
+from tests.support.seeded import walk
+from tests.support.sources import CountingSource
 
 
 def start_of(trades: pl.DataFrame, **options) -> str:

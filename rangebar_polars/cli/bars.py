@@ -9,8 +9,8 @@ from cyclopts import Parameter
 
 from rangebar_polars.cli.files import scan_trades, show, write_bars
 from rangebar_polars.cli.options import BarRules, Output, TradeColumns
-from rangebar_polars.frames import range_bars
 from rangebar_polars.dataset import update_bars
+from rangebar_polars.frames import range_bars
 
 if TYPE_CHECKING:
     import polars as pl

@@ -19,8 +19,8 @@ from polars.testing import assert_frame_equal
 from rangebar_polars.store import Origin, TradeStore
 from rangebar_polars.store.commit import needs_recovery
 from rangebar_polars.store.layout import series
-from tests.children import child_environment
-from tests.store.trades import days_of_trades
+from tests.support.children import child_environment
+from tests.support.store_trades import days_of_trades
 
 KILLS = 50
 
@@ -73,6 +73,7 @@ def finish(child: subprocess.Popen[str]) -> None:
     assert child.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_killed_write_leaves_the_old_state_or_the_new(tmp_path: Path) -> None:
     old = days_of_trades(datetime(2024, 1, 30), 5, 50_000)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.children import run_child
+import pytest
+
+from tests.support.children import run_child
 
 SCRIPT = """
 import sys
@@ -46,11 +48,11 @@ def peak_mb(root: Path, rows: int) -> float:
     return int(run_child(SCRIPT, str(root), str(rows), POLARS_ROW_GROUP_PREFETCH_SIZE="2")) / 1024
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="reads the peak memory from Linux's /proc"
+)
 def test_four_times_the_trades_take_no_more_memory(tmp_path: Path) -> None:
-    if not Path("/proc/self/status").exists():
-        import pytest
-
-        pytest.skip("reads the peak from /proc, which this system lacks")
     # Both are long enough to fill what the engine keeps in flight, which 2 million are not.
     small, large = peak_mb(tmp_path / "small", 4_000_000), peak_mb(tmp_path / "large", 16_000_000)
     assert large < 1.2 * small

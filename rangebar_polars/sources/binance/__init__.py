@@ -11,12 +11,12 @@ from rangebar_polars.sources.binance.errors import (
     UncheckedFilesWarning,
 )
 from rangebar_polars.sources.binance.files import Kind, Market
-from rangebar_polars.sources.binance.options import ArchiveOptions
+from rangebar_polars.sources.binance.options import ArchiveKeywords
 from rangebar_polars.sources.binance.report import FetchReport
 
 __all__ = [
     "ArchiveError",
-    "ArchiveOptions",
+    "ArchiveKeywords",
     "BrokenLineError",
     "FetchError",
     "FetchReport",

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import polars as pl
 
 from rangebar_polars import _time
+from rangebar_polars._options import shows_keywords
 from rangebar_polars._source import Request, lazy_source
 from rangebar_polars.sources.binance.files import Feed, Kind, Market
-from rangebar_polars.sources.binance.options import Access, ArchiveOptions, resolve_access
+from rangebar_polars.sources.binance.options import (
+    ARCHIVE_DEFAULTS,
+    Access,
+    ArchiveKeywords,
+    resolve_access,
+)
 from rangebar_polars.sources.binance.report import FetchReport
 from rangebar_polars.sources.binance.session import Session
 from rangebar_polars.store.time_range import Instant, TimeRange, parse_time_range
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from typing import Unpack
 
 __all__ = ["days_until", "scan_archive", "scan_binance"]
 
@@ -27,6 +32,7 @@ _FIRST_DAY = date(2017, 1, 1)
 """The exchange opened later that year."""
 
 
+@shows_keywords(ArchiveKeywords, **ARCHIVE_DEFAULTS)
 def scan_binance(
     symbol: str,
     start: Instant,
@@ -35,7 +41,7 @@ def scan_binance(
     market: Market = "spot",
     kind: Kind = "aggTrades",
     report: FetchReport | None = None,
-    **options: Unpack[ArchiveOptions],
+    **keywords: Unpack[ArchiveKeywords],
 ) -> pl.LazyFrame:
     """Scan trades of the Binance public archive, fetching what is not in the store yet.
 
@@ -110,7 +116,7 @@ def scan_binance(
     ['timestamp', 'price', 'quantity', 'is_buyer_maker']
     """
     feed = Feed(symbol, market, kind)
-    access = resolve_access(options, feed)
+    access = resolve_access(keywords, feed)
     time_range = days_until(start, end, recent=access.recent)
     return scan_archive(feed, access, time_range, FetchReport() if report is None else report)
 

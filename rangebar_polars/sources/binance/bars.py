@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, Unpack, cast, get_args
 
 import polars as pl
 
+from rangebar_polars._options import BarKeywords, BarOptions, shows_keywords
 from rangebar_polars._source import Request, lazy_source
 from rangebar_polars._time import DAY_US, day_number
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.frames import range_bars
+from rangebar_polars.rules import IntoRule
 from rangebar_polars.sources.binance.archive import (
     days_until,
     scan_archive,
@@ -22,16 +24,16 @@ from rangebar_polars.sources.binance.archive import (
 )
 from rangebar_polars.sources.binance.errors import MissingDaysError
 from rangebar_polars.sources.binance.files import Feed, Kind, Market
-from rangebar_polars.sources.binance.options import Access, ArchiveOptions, resolve_access
+from rangebar_polars.sources.binance.options import (
+    ARCHIVE_DEFAULTS,
+    Access,
+    ArchiveKeywords,
+    resolve_access,
+)
 from rangebar_polars.sources.binance.report import FetchReport
 from rangebar_polars.store.time_range import Instant, TimeRange
 
-if TYPE_CHECKING:
-    from typing import Unpack
-
-    from rangebar_polars._options import Incomplete, Threshold
-
-__all__ = ["get_n_range_bars", "get_range_bars"]
+__all__ = ["ArchiveBarKeywords", "get_n_range_bars", "get_range_bars"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,21 +46,21 @@ _LONGEST_GAP = 31
 """Periods without any trade after which a history is taken to begin."""
 
 
+class ArchiveBarKeywords(BarKeywords, ArchiveKeywords, total=False):
+    """What makes bars, and how to get at the archive."""
+
+
+@shows_keywords(ArchiveBarKeywords, **ARCHIVE_DEFAULTS)
 def get_range_bars(
-    symbol: str | Sequence[str],
+    symbol: str | Iterable[str],
     start: Instant,
     end: Instant | None = None,
-    threshold_decimal_bps: Threshold | Sequence[Threshold] = 250,
+    rule: IntoRule | Iterable[IntoRule] = 250,
     *,
     market: Market = "spot",
     kind: Kind = "aggTrades",
-    incomplete: Incomplete = "drop",
-    same_timestamp_close: bool = False,
-    reset: str | None = None,
-    offset: str | timedelta | None = None,
-    max_gap: str | timedelta | None = None,
     report: FetchReport | None = None,
-    **options: Unpack[ArchiveOptions],
+    **keywords: Unpack[ArchiveBarKeywords],
 ) -> pl.LazyFrame:
     """Range bars of a symbol of Binance over any range of dates, as a lazy frame.
 
@@ -70,21 +72,20 @@ def get_range_bars(
         One symbol, or several: then a column ``symbol`` comes first, and each has its own bars.
     start, end
         As in `scan_binance`: dates are whole UTC days, both included.
-    threshold_decimal_bps
-        Units of 0.001% (250 is 0.25%), a preset, or a list of either; see `range_bars`.
+    rule
+        Decimal basis points (250 is 0.25%), a text such as ``"0.25%"``, a preset, a rule, or a
+        list of these; see `range_bars`.
     market, kind
         As in `scan_binance`.
-    incomplete, same_timestamp_close
-        As in `range_bars`.
-    reset, offset, max_gap
-        Begin anew each ``"1d"``, ``"1w"``, ``"1mo"``, ... (UTC, moved by the offset), or after
-        a silence; see `range_bars`. With a reset the bars of a period do not depend on where
-        the range begins.
     report
         A `FetchReport` to be filled in by the next run (one symbol only).
-    **options
-        ``store``, ``missing``, ``recent``, ``checksum``, ``revalidate``, ``base_url``,
-        ``rest_url``, ``client``, ``retries``, ``backoff_s``, ``progress``: as in `scan_binance`.
+    reset, reset_offset, max_gap, same_timestamp_close, incomplete, time_unit, on_overlap
+        As in `range_bars`. Days are UTC. With a reset the bars of a period do not depend on where
+        the range begins, but for their ``bar_id``.
+    store, missing, recent, checksum, revalidate, base_url, rest_url, client, retries
+        As in `scan_binance`.
+    backoff_s, progress
+        Likewise.
 
     Returns
     -------
@@ -93,30 +94,24 @@ def get_range_bars(
 
     Raises
     ------
-    ValueError
-        At the call: unknown market, kind, or values out of range.
+    ValueError, TypeError
+        At the call: unknown market or kind, values out of range, options that make no sense.
     MissingDaysError, ArchiveError, FetchError, InvalidTradeError
         When collected.
 
     Examples
     --------
     >>> import rangebar_polars as rb
-    >>> bars = rb.get_range_bars("BTCUSDT", "2024-01", "2024-06", threshold_decimal_bps=250)
+    >>> bars = rb.get_range_bars("BTCUSDT", "2024-01", "2024-06", "0.25%")
     >>> bars.collect_schema().names()[:6]
-    ['open_time', 'close_time', 'open', 'high', 'low', 'close']
+    ['bar_id', 'open_time', 'close_time', 'open', 'high', 'low']
     """
-    bar_options: dict[str, Any] = {
-        "incomplete": incomplete,
-        "same_timestamp_close": same_timestamp_close,
-        "reset": reset,
-        "offset": offset,
-        "max_gap": max_gap,
-    }
+    archive, bar = _parted(keywords)
     if isinstance(symbol, str):
         trades = scan_binance(
-            symbol, start, end, market=market, kind=kind, report=report, **options
+            symbol, start, end, market=market, kind=kind, report=report, **archive
         )
-        return range_bars(trades, threshold_decimal_bps, **bar_options)
+        return range_bars(trades, rule, **bar)
     symbols = [Feed(name, market, kind).symbol for name in symbol]
     if not symbols:
         msg = "symbol must name at least one, got an empty list"
@@ -129,26 +124,24 @@ def get_range_bars(
         msg = "report= takes one symbol: ask for the symbols one by one to have reports"
         raise ValueError(msg)
     frames = [
-        scan_binance(name, start, end, market=market, kind=kind, **options).select(
+        scan_binance(name, start, end, market=market, kind=kind, **archive).select(
             pl.lit(name).alias("symbol"), pl.all()
         )
         for name in symbols
     ]
-    return range_bars(pl.concat(frames), threshold_decimal_bps, by="symbol", **bar_options)
+    return range_bars(pl.concat(frames), rule, by="symbol", **bar)
 
 
+@shows_keywords(ArchiveBarKeywords, **{**ARCHIVE_DEFAULTS, "reset": "1d"})
 def get_n_range_bars(
     symbol: str,
     n: int,
     end: Instant | None = None,
-    threshold_decimal_bps: Threshold = 250,
+    rule: IntoRule = 250,
     *,
     market: Market = "spot",
     kind: Kind = "aggTrades",
-    incomplete: Incomplete = "drop",
-    same_timestamp_close: bool = False,
-    reset: Period = "1d",
-    **options: Unpack[ArchiveOptions],
+    **keywords: Unpack[ArchiveBarKeywords],
 ) -> pl.LazyFrame:
     """Return the last ``n`` range bars of a symbol, reading no more days than it takes.
 
@@ -164,25 +157,30 @@ def get_n_range_bars(
         How many bars, at least 1.
     end
         As in `scan_binance`. Default: the last published day, or now with ``recent=True``.
-    threshold_decimal_bps
-        One threshold, or a preset; see `range_bars`.
-    market, kind, incomplete, same_timestamp_close
-        As in `get_range_bars`.
+    rule
+        One rule; see `get_range_bars`.
+    market, kind
+        As in `scan_binance`.
     reset
         ``"1d"`` or ``"1mo"``.
-    **options
-        As in `get_range_bars`. With ``missing="skip"`` days without trades are passed over, and
+    max_gap, same_timestamp_close, incomplete, time_unit, on_overlap
+        As in `range_bars`. ``reset_offset`` does not go with days read backwards.
+    store, missing, recent, checksum, revalidate, base_url, rest_url, client, retries
+        As in `scan_binance`. With ``missing="skip"`` days without trades are passed over, and
         there are fewer than ``n`` bars where the history is too short for more.
+    backoff_s, progress
+        Likewise.
 
     Returns
     -------
     LazyFrame
-        ``n`` bars, oldest first, with the columns of `range_bars`.
+        ``n`` bars, oldest first, with the columns of `range_bars`. ``bar_id`` counts these bars
+        from 0.
 
     Raises
     ------
-    ValueError
-        At the call: ``n`` below 1, or values that are not allowed.
+    ValueError, TypeError
+        At the call: ``n`` below 1, values that are not allowed, options that make no sense.
     RangeBarError
         When collected: the history has fewer bars.
 
@@ -200,31 +198,34 @@ def get_n_range_bars(
     if n < 1:
         msg = f"n must be at least 1, got {n}"
         raise ValueError(msg)
+    archive, bar = _parted(keywords)
+    reset: Any = bar.pop("reset", "1d")
     if reset not in get_args(Period):
         msg = f"reset must be '1d' or '1mo', got {reset!r}"
         raise ValueError(msg)
+    if bar.pop("reset_offset", None) is not None:
+        msg = "reset_offset does not work here: days are read backwards, whole UTC days each"
+        raise ValueError(msg)
+    options = BarOptions.of(rule, bar, one="get_n_range_bars")
     feed = Feed(symbol, market, kind)
-    access = resolve_access(options, feed)
-    source = _LastBars(
-        feed,
-        n,
-        None if end is None else days_until(None, end, recent=access.recent),
-        reset,
-        access,
-        threshold_decimal_bps,
-        {"incomplete": incomplete, "same_timestamp_close": same_timestamp_close},
-    )
-    last = "the last day" if source.time_range is None else str(source.time_range.last_day)
+    access = resolve_access(archive, feed)
+    time_range = None if end is None else days_until(None, end, recent=access.recent)
+    source = _LastBars(feed, n, time_range, reset, access, rule, bar)
+    last = "the last day" if time_range is None else str(time_range.last_day)
     return lazy_source(
         source.frames,
         source.schema(),
         name="LAST RANGE BARS",
-        detail=(
-            f"{feed.description}; {n} bars up to {last}; "
-            f"threshold_decimal_bps: {threshold_decimal_bps}; reset: {reset}"
-        ),
+        detail=f"{options.detail}; {feed.description}; {n} bars up to {last}; reset: {reset}",
         pure=False,
     )
+
+
+def _parted(keywords: ArchiveBarKeywords) -> tuple[ArchiveKeywords, BarKeywords]:
+    """Keywords of the archive, and those of the bars."""
+    given: dict[str, Any] = dict(keywords)
+    archive = {name: given.pop(name) for name in ARCHIVE_DEFAULTS if name in given}
+    return cast("ArchiveKeywords", archive), cast("BarKeywords", given)
 
 
 @dataclass(frozen=True)
@@ -237,8 +238,8 @@ class _LastBars:
     """Up to where; None: up to the last day that can be had when it runs."""
     reset: Period
     access: Access
-    threshold: Threshold
-    bar_options: dict[str, Any]
+    rule: IntoRule
+    keywords: BarKeywords
 
     def schema(self) -> pl.Schema:
         """Columns of the bars; all options are checked on the way."""
@@ -265,10 +266,14 @@ class _LastBars:
             if silent > _LONGEST_GAP:
                 self._too_short(have, time_range)
                 break
-        yield pl.concat(reversed(found)).tail(self.n)
+        bars = pl.concat(reversed(found)).tail(self.n)
+        if "bar_id" in bars.columns:
+            # Each period has counted from 0.
+            bars = bars.with_columns(bar_id=pl.int_range(pl.len(), dtype=pl.UInt32))
+        yield bars
 
     def _bars_of(self, trades: pl.LazyFrame) -> pl.LazyFrame:
-        return range_bars(trades, self.threshold, **self.bar_options)
+        return range_bars(trades, self.rule, **self.keywords)
 
     def _read(
         self, period: TimeRange, columns: list[str], *, may_lack: int

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, get_args
 
 from rangebar_polars.sources.binance.files import ARCHIVE_URL, Feed
 from rangebar_polars.store import TradeStore
 
 if TYPE_CHECKING:
-    import httpx
+    from httpx import Client
+else:  # an extra, and not needed to plan
+    Client = Any
 
-__all__ = ["Access", "ArchiveOptions", "Missing", "resolve_access"]
+__all__ = ["ARCHIVE_DEFAULTS", "Access", "ArchiveKeywords", "Missing", "resolve_access"]
 
 Missing: TypeAlias = Literal["error", "skip"]
 
 
-class ArchiveOptions(TypedDict, total=False):
+class ArchiveKeywords(TypedDict, total=False):
     """Keywords of `scan_binance` that every function reading the archive passes on."""
 
     store: TradeStore | None
@@ -29,7 +31,7 @@ class ArchiveOptions(TypedDict, total=False):
     revalidate: bool
     base_url: str
     rest_url: str | None
-    client: httpx.Client | None
+    client: Client | None
     retries: int
     backoff_s: float
     progress: bool
@@ -46,7 +48,7 @@ class Access:
     revalidate: bool = True
     base_url: str = ARCHIVE_URL
     rest_url: str | None = None
-    client: httpx.Client | None = None
+    client: Client | None = None
     retries: int = 6
     backoff_s: float = 0.5
     progress: bool = False
@@ -82,21 +84,24 @@ class Access:
             raise ValueError(msg)
 
 
-def resolve_access(options: ArchiveOptions, feed: Feed) -> Access:
-    """Check the options and fill in the defaults.
+ARCHIVE_DEFAULTS: Final[dict[str, Any]] = {
+    "store": None,
+    **{field.name: field.default for field in fields(Access) if field.name != "store"},
+}
+"""Defaults of `ArchiveKeywords`."""
+
+
+def resolve_access(keywords: ArchiveKeywords, feed: Feed) -> Access:
+    """Check the keywords and fill in the defaults.
 
     Raises
     ------
     TypeError
-        An unknown keyword, or a value of the wrong type.
+        A value of the wrong type.
     ValueError
         A value that is not allowed.
     """
-    unknown = set(options) - set(ArchiveOptions.__annotations__)
-    if unknown:
-        msg = f"unknown keyword {', '.join(sorted(unknown))}"
-        raise TypeError(msg)
-    given: dict[str, Any] = dict(options)
+    given: dict[str, Any] = dict(keywords)
     store = given.pop("store", None)
     access = Access(TradeStore() if store is None else store, **given)
     if access.recent and feed.kind != "aggTrades":

@@ -25,8 +25,8 @@ from rangebar_polars.sources.binance import (
 )
 from rangebar_polars.sources.binance.files import ArchiveFile, Feed
 from rangebar_polars.store import TradeStore
-from tests.sources.binance.archive_server import ArchiveServer, Cut, Status, serve
-from tests.sources.binance.made_files import BTC, csv_text, day_trades, publish, publish_text
+from tests.support.archive_server import ArchiveServer, Cut, Status, serve
+from tests.support.made_files import BTC, csv_text, day_trades, publish, publish_text
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "data"
 DAYS = [date(2024, 1, 30) + timedelta(days=n) for n in range(4)]
@@ -504,7 +504,7 @@ def test_progress_shows_and_silence_is_silent(
         ({"end": "2999-01"}, ValueError, r"end \(2999-01\) lies in the future"),
         ({"start": "2998-12-31", "end": None}, ValueError, "start .* must not come after the last"),
         ({"kind": "trades", "recent": True}, ValueError, "recent=True works for"),
-        ({"colour": 1}, TypeError, "unknown keyword colour"),
+        ({"colour": 1}, TypeError, "unexpected keyword argument 'colour'"),
         ({"store": "folder"}, TypeError, "store must be a TradeStore"),
         ({"recent": "yes"}, TypeError, "recent must be True or False"),
         ({"base_url": "data.binance.vision"}, ValueError, "base_url must begin with 'https://'"),

@@ -18,7 +18,7 @@ from rangebar_polars._time import DAY_US, day_number
 from rangebar_polars.sources.binance import ArchiveError, BrokenLineError
 from rangebar_polars.sources.binance.decode import decode_csv, time_factor
 from rangebar_polars.sources.binance.files import ArchiveFile, Feed, Kind, Market
-from tests.sources.binance.made_files import csv_text, day_trades
+from tests.support.made_files import csv_text, day_trades
 
 DAY = date(2024, 1, 5)
 FEEDS = [Feed("X", market, kind) for market in get_args(Market) for kind in get_args(Kind)]

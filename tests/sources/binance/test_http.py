@@ -14,7 +14,7 @@ import pytest
 from rangebar_polars.sources.binance import ArchiveError, FetchError
 from rangebar_polars.sources.binance.http import Http, parse_checksum, sha256_of
 from rangebar_polars.sources.binance.transfer import Stopped
-from tests.sources.binance.archive_server import ArchiveServer, Cut, Status, serve
+from tests.support.archive_server import ArchiveServer, Cut, Status, serve
 
 BODY = bytes(range(256)) * 4000
 

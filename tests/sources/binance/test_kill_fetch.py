@@ -16,9 +16,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from rangebar_polars.store import TradeStore
-from tests.children import child_environment
-from tests.sources.binance.archive_server import serve
-from tests.sources.binance.made_files import BTC, day_trades, publish
+from tests.support.archive_server import serve
+from tests.support.children import child_environment
+from tests.support.made_files import BTC, day_trades, publish
 
 KILLS = 50
 DAYS = [date(2024, 1, 29) + timedelta(days=n) for n in range(6)]
@@ -69,6 +69,7 @@ def wait_for_staging(child: subprocess.Popen[str], times: int) -> None:
             return
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_killed_fetches_end_in_the_same_store(tmp_path: Path) -> None:
     rows = 8000

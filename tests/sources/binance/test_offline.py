@@ -22,8 +22,8 @@ from rangebar_polars.sources.binance import (
 )
 from rangebar_polars.sources.binance.files import ArchiveFile
 from rangebar_polars.store import TradeStore
-from tests.sources.binance.archive_server import ArchiveServer, Status, serve
-from tests.sources.binance.made_files import BTC, day_trades, publish
+from tests.support.archive_server import ArchiveServer, Status, serve
+from tests.support.made_files import BTC, day_trades, publish
 
 DAYS = [date(2023, 12, 1) + timedelta(days=n) for n in range(62)]  # two whole months
 NOWHERE = "http://127.0.0.1:1"

@@ -28,8 +28,8 @@ from rangebar_polars.sources.binance.archive import days_until
 from rangebar_polars.sources.binance.http import Http
 from rangebar_polars.sources.binance.rest import RestTrades
 from rangebar_polars.store import TradeStore
-from tests.sources.binance.archive_server import ArchiveServer, Status, serve
-from tests.sources.binance.made_files import BTC, day_trades, publish
+from tests.support.archive_server import ArchiveServer, Status, serve
+from tests.support.made_files import BTC, day_trades, publish
 
 TODAY = date(2024, 1, 4)
 ROWS = 3000

@@ -18,8 +18,8 @@ from rangebar_polars.sources.binance import FetchReport, MissingDaysError
 from rangebar_polars.sources.binance.bars import get_n_range_bars, get_range_bars
 from rangebar_polars.sources.binance.files import Feed
 from rangebar_polars.store import TradeStore
-from tests.sources.binance.archive_server import ArchiveServer, serve
-from tests.sources.binance.made_files import BTC, day_trades, publish
+from tests.support.archive_server import ArchiveServer, serve
+from tests.support.made_files import BTC, day_trades, publish
 
 DAYS = [date(2024, 1, 25) + timedelta(days=n) for n in range(10)]
 ROWS = 200
@@ -57,7 +57,7 @@ def test_all_that_makes_a_bar_is_passed_on(options: dict[str, Any]) -> None:
         "incomplete": "keep",
         "same_timestamp_close": True,
         "reset": "1d",
-        "offset": "6h",
+        "reset_offset": "6h",
         "max_gap": "6m",
     }
     plan = get_range_bars("BTCUSDT", "2024-01-25", "2024-01-27", ["tight", 100], **rules, **options)
@@ -86,10 +86,15 @@ def by_day(days: list[date], threshold: int = 50) -> pl.DataFrame:
     return range_bars(inside, threshold, reset="1d")
 
 
+def last_of(bars: pl.DataFrame, n: int) -> pl.DataFrame:
+    """The last bars, counted among themselves."""
+    return bars.tail(n).with_columns(bar_id=pl.int_range(pl.len(), dtype=pl.UInt32))
+
+
 @pytest.mark.parametrize("n", [1, 5, 30, 60])
 def test_exactly_the_last_n_bars(server: ArchiveServer, options: dict[str, Any], n: int) -> None:
     bars = get_n_range_bars("BTCUSDT", n, DAYS[-1], 50, **options).collect()
-    assert_frame_equal(bars, by_day(DAYS).tail(n), check_exact=True)
+    assert_frame_equal(bars, last_of(by_day(DAYS), n), check_exact=True)
     # No day more than needed was read.
     needed = bars["close_time"].dt.date().n_unique()
     assert len(server.asked(".zip")) == needed
@@ -98,21 +103,21 @@ def test_exactly_the_last_n_bars(server: ArchiveServer, options: dict[str, Any],
 def test_an_end_inside_a_day(options: dict[str, Any]) -> None:
     end = datetime(2024, 1, 30, 7, 30)
     bars = get_n_range_bars("BTCUSDT", 12, end, 50, **options).collect()
-    expected = range_bars(TRADES.filter(pl.col("timestamp") < end), 50, reset="1d").tail(12)
+    expected = last_of(range_bars(TRADES.filter(pl.col("timestamp") < end), 50, reset="1d"), 12)
     assert_frame_equal(bars, expected, check_exact=True)
 
 
 def test_months(server: ArchiveServer, options: dict[str, Any]) -> None:
     options["missing"] = "skip"
     bars = get_n_range_bars("BTCUSDT", 100, DAYS[-1], 50, reset="1mo", **options).collect()
-    assert_frame_equal(bars, range_bars(TRADES, 50, reset="1mo").tail(100), check_exact=True)
+    assert_frame_equal(bars, last_of(range_bars(TRADES, 50, reset="1mo"), 100), check_exact=True)
 
 
 def test_the_last_published_day(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     # Three days after the last file: archives are late.
     monkeypatch.setattr(_time, "utc_today", lambda: DAYS[-1] + timedelta(days=3))
     bars = get_n_range_bars("BTCUSDT", 7, None, 50, **options).collect()
-    assert_frame_equal(bars, by_day(DAYS).tail(7), check_exact=True)
+    assert_frame_equal(bars, last_of(by_day(DAYS), 7), check_exact=True)
 
 
 def test_a_month_whose_last_days_are_not_published_yet(
@@ -124,7 +129,7 @@ def test_a_month_whose_last_days_are_not_published_yet(
     february = [day for day in DAYS if day >= first]
     expected = range_bars(TRADES.filter(pl.col("timestamp").dt.date() >= first), 50)
     plan = get_n_range_bars("BTCUSDT", 10, None, 50, reset="1mo", **options)
-    assert_frame_equal(plan.collect(), expected.tail(10), check_exact=True)
+    assert_frame_equal(plan.collect(), last_of(expected, 10), check_exact=True)
     # A hole before that is no delay.
     next(server.root.rglob(f"*{february[1]}.zip.CHECKSUM")).unlink()
     with pytest.raises(MissingDaysError, match=str(february[1])):
@@ -140,7 +145,7 @@ def test_a_hole_is_an_error(server: ArchiveServer, options: dict[str, Any]) -> N
     options["missing"] = "skip"
     bars = get_n_range_bars("BTCUSDT", 250, DAYS[-1], 50, **options).collect()
     left = [day for day in DAYS if day != date(2024, 2, 2)]
-    assert_frame_equal(bars, by_day(left).tail(250), check_exact=True)
+    assert_frame_equal(bars, last_of(by_day(left), 250), check_exact=True)
 
 
 def test_a_history_that_is_too_short(options: dict[str, Any]) -> None:
@@ -148,12 +153,12 @@ def test_a_history_that_is_too_short(options: dict[str, Any]) -> None:
         get_n_range_bars("BTCUSDT", 10_000, DAYS[-1], 50, **options).collect()
     options["missing"] = "skip"
     bars = get_n_range_bars("BTCUSDT", 10_000, DAYS[-1], 50, **options).collect()
-    assert_frame_equal(bars, by_day(DAYS), check_exact=True)
+    assert_frame_equal(bars, last_of(by_day(DAYS), 10_000), check_exact=True)
 
 
 def test_it_is_a_lazy_frame_like_any_other(options: dict[str, Any]) -> None:
     plan = get_n_range_bars("BTCUSDT", 20, DAYS[-1], 50, **options)
-    bars = by_day(DAYS).tail(20)
+    bars = last_of(by_day(DAYS), 20)
     up = pl.col("close") > pl.col("open")
     assert_frame_equal(
         plan.filter(up).select("close").head(3).collect(), bars.filter(up).select("close").head(3)

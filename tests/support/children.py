@@ -9,7 +9,7 @@ from pathlib import Path
 
 __all__ = ["REPOSITORY", "child_environment", "run_child"]
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def child_environment(**variables: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ import pytest
 
 __all__ = ["REAL_FILES", "real_path", "real_trades", "xrpeth_as_decimal"]
 
-FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data"
+FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 XRPETH = "binance_spot_aggtrades_XRPETH_20191011"
 EMINI = "es_emini_2013"
