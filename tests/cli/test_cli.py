@@ -164,7 +164,7 @@ def test_fetch_get_and_store(tmp_path: Path, capsys: Capture) -> None:
         (["bars", "{trades}", "--colour", "red"], 2, "see rangebar --help"),
         (["brs"], 2, "see rangebar --help"),
         (["store", "gaps", "BTC", "--store", "nowhere"], 1, "no trades of 'BTC'"),
-        (["fetch", "BTC", "--start", "soon"], 2, "start='soon' is no date"),
+        (["fetch", "BTC", "--start", "soon"], 2, "start='soon' does not name a date"),
     ],
 )
 def test_errors_are_one_line_and_an_exit_code(

@@ -28,7 +28,7 @@ def day_trades(feed: Feed, day: date, rows: int = 50, first_id: int = 1) -> pl.D
         "is_buyer_maker": [i % 3 == 0 for i in index],
         "agg_trade_id": [first_id + i for i in index],
         "first_trade_id": [10 * (first_id + i) for i in index],
-        "last_trade_id": [10 * (first_id + i) + i % 4 for i in index],
+        "last_trade_id": [10 * (first_id + i) + 9 for i in index],
         "quote_quantity": [1.5 + i for i in index],
         "base_quantity": [0.25 + i for i in index],
         "is_best_match": [True] * rows,
