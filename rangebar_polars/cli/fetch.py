@@ -12,9 +12,10 @@ from cyclopts import Parameter
 
 from rangebar_polars.cli.arguments import BarArguments, OutputArguments
 from rangebar_polars.cli.output import deliver
-from rangebar_polars.sources.binance.archive import ArchiveOptions, scan_binance
+from rangebar_polars.sources.binance.archive import scan_binance
 from rangebar_polars.sources.binance.bars import get_range_bars
 from rangebar_polars.sources.binance.files import ARCHIVE_URL
+from rangebar_polars.sources.binance.options import ArchiveKeywords
 from rangebar_polars.sources.binance.report import FetchReport
 from rangebar_polars.store import TradeStore
 
@@ -67,7 +68,7 @@ class ArchiveArguments:
     rest_url: str | None = None
     progress: bool | None = None
 
-    def options(self) -> ArchiveOptions:
+    def options(self) -> ArchiveKeywords:
         """Return the keywords of `scan_binance`."""
         return {
             "store": TradeStore(self.store),
