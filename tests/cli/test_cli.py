@@ -16,8 +16,8 @@ pytest.importorskip("cyclopts", reason="the command line is an extra")
 import rangebar_polars as rb
 from rangebar_polars.cli import main
 from rangebar_polars.store import TradeStore
-from tests.support.children import child_environment
 from tests.support.archive_server import serve
+from tests.support.children import child_environment
 from tests.support.made_files import BTC, day_trades, publish
 from tests.support.store_trades import days_of_trades
 
