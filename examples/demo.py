@@ -238,14 +238,10 @@ def show(trades: pl.LazyFrame, threshold: int, *, with_plan: bool) -> int:
         How many bars closed.
     """
     have = trades.collect_schema().names()
-    bars = rb.range_bars(
-        trades,
-        threshold,
-        by="symbol" if "symbol" in have else None,
-        timestamp="timestamp" if "timestamp" in have else None,
-        quantity="quantity" if "quantity" in have else None,
-        incomplete="keep",
-    )
+    missing: dict[str, str | None] = {
+        role: None for role in ("timestamp", "quantity") if role not in have
+    }
+    bars = rb.range_bars(trades, threshold, columns=missing, incomplete="keep")
     if with_plan:
         print(f"\nthe plan\n--------\n{bars.explain()}")
         print(f"\nwhat it reads\n-------------\n{trades.explain()}")
