@@ -238,8 +238,10 @@ def show(trades: pl.LazyFrame, threshold: int, *, with_plan: bool) -> int:
         How many bars closed.
     """
     have = trades.collect_schema().names()
-    absent = {role: None for role in ("timestamp", "quantity") if role not in have}
-    bars = rb.range_bars(trades, threshold, columns=absent, incomplete="keep")
+    missing: dict[str, str | None] = {
+        role: None for role in ("timestamp", "quantity") if role not in have
+    }
+    bars = rb.range_bars(trades, threshold, columns=missing, incomplete="keep")
     if with_plan:
         print(f"\nthe plan\n--------\n{bars.explain()}")
         print(f"\nwhat it reads\n-------------\n{trades.explain()}")

@@ -22,8 +22,14 @@ _OPTIONS: Final = frozenset(
     for arguments in (BarArguments, TradeArguments, OutputArguments, ArchiveArguments)
     for field in fields(arguments)
 )
+# Names of options that are not names of columns, too.
+_BARE: Final = re.compile(
+    r"^(?:reset|incomplete)\b|\b(?:"
+    + "|".join(field.name for field in fields(BarArguments) if "_" in field.name)
+    + r")\b(?![='])"
+)
 _KEYWORD: Final = re.compile(
-    r"\b(?P<name>[a-z_]+)=(?P<value>None|True|False|'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\d+)"
+    r"\b(?P<name>[a-z_]+)=(?P<value>None|True|False|'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\d+|(?=\s))"
 )
 _RENAMED: Final[Mapping[str, str]] = {
     "has_header": "header",
@@ -42,6 +48,7 @@ def in_words_of_the_command(message: str) -> str:
     """
     line = next((text.strip() for text in message.splitlines() if text.strip()), "failed")
     line = _KEYWORD.sub(lambda match: _option(match, _OPTIONS), line)
+    line = _BARE.sub(lambda match: f"--{match[0].replace('_', '-')}", line)
     for name, option in _RENAMED.items():
         line = re.sub(rf"\b{name}\b", f"--{option}", line)
     return line
@@ -61,4 +68,6 @@ def _option(match: re.Match[str], known: Collection[str]) -> str:
         value = ",".join(one or dots for one, dots in values)
     else:
         value = value.strip("'\"")
+    if not value:
+        return f"--{option}"
     return f"--{option} {'...' if value == '...' else shlex.quote(value)}"

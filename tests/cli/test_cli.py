@@ -55,7 +55,8 @@ def test_a_table_on_the_terminal(trades: Path, capsys: Capture) -> None:
     assert main(["bars", str(trades), "-t", "50", "--rows", "4"]) == 0
     header, _, *rows, footer = capsys.readouterr().out.splitlines()
     assert [cell.strip() for cell in header.strip("|").split("|")] == [
-        "open_time", "close_time", "open", "high", "low", "close", "volume", "vwap", "trade_count",
+        "bar_id", "open_time", "close_time", "open", "high", "low", "close", "volume", "vwap",
+        "trade_count",
     ]  # fmt: skip
     # Each as long as what is in it: no column is cut.
     assert len(rows) == 5
@@ -91,15 +92,17 @@ def test_all_options(tmp_path: Path) -> None:
         odd.with_columns(pl.col("T").cast(pl.Datetime("ms")).cast(pl.Datetime("us"))),
         [50, "macro"],
         by="s",
-        timestamp="T",
-        price="p",
-        quantity="q",
-        is_buyer_maker="m",
-        agg_trade_id="id",
+        columns={
+            "timestamp": "T",
+            "price": "p",
+            "quantity": "q",
+            "is_buyer_maker": "m",
+            "agg_trade_id": "id",
+        },
         incomplete="keep",
         same_timestamp_close=True,
         reset="1d",
-        offset="3h",
+        reset_offset="3h",
         max_gap="10m",
     )
     assert_frame_equal(pl.read_parquet(out), expected)
@@ -169,8 +172,11 @@ def test_fetch_get_and_store(tmp_path: Path, capsys: Capture) -> None:
     [
         (["bars", "nope.parquet"], 1, "no such file: nope.parquet"),
         (["bars", "nope*.parquet"], 1, "no file matches nope*.parquet"),
-        (["bars", "{trades}", "-t", "0"], 2, "--rule must be between 1 and 100000"),
-        (["bars", "{trades}", "-t", "huge"], 2, "unknown threshold preset 'huge'"),
+        (["bars", "{trades}", "-t", "0"], 2, "a range threshold must be between 1 and 100000"),
+        (["bars", "{trades}", "-t", "huge"], 2, "'huge' is not a rule"),
+        (["bars", "{trades}", "--reset", "1h"], 2, "--reset must be a number of days"),
+        (["bars", "{trades}", "--reset-offset", "3h"], 2, "--reset-offset moves the boundaries"),
+        (["bars", "{trades}", "--by", "nope"], 1, "'nope' not found, which --by names"),
         (["bars", "{trades}", "--price", "cost"], 1, "column 'cost' not found"),
         (["bars", "{trades}", "-o", "bars.xlsx"], 2, "cannot tell what kind of file this is"),
         (["bars"], 2, "see rangebar --help"),

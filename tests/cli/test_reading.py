@@ -207,22 +207,28 @@ def test_brackets_in_a_name(tmp_path: Path) -> None:
 
 
 def test_the_archives_zips() -> None:
-    folder = FOLDER / "binance_archive/data/spot/daily/aggTrades/BTCUSDT"
+    folder = FOLDER / "binance_archive/data/spot/daily/aggTrades"
     if not folder.exists():
         pytest.skip(f"needs files of the archive that this repository does not ship: {folder}")
-    out, _ = rangebar("bars", folder / "*.zip", "--format", "binance", "-t", "25", "-o", "-")
-    trades = rb.scan_trades(folder / "*.zip", "binance").collect()
-    expected = rb.range_bars(trades, 25)
-    assert expected.height > 10
-    assert (
-        csv(out)
-        .select("open", "close", "volume")
-        .equals(expected.select("open", "close", "volume"))
+    files = folder / "XRPETH/*.zip"
+    out, _ = rangebar("bars", files, "--format", "binance", "-t", "0.25%", "-o", "-")
+    expected = rb.range_bars(rb.scan_trades(files, "binance").collect(), 250)
+    assert expected.height > 300
+    columns = ["open", "close", "volume", "first_agg_trade_id"]
+    assert csv(out).select(columns).equals(expected.select(columns))
+    files = folder / "*USDT/*-08.zip"
+    out, _ = rangebar("bars", files, "--format", "binance", "-t", "100", "--rows", "2")
+    assert out.decode().startswith("| symbol ")
+
+
+def test_trades_that_come_again() -> None:
+    trades = (
+        "timestamp,price,quantity,agg_trade_id\n"
+        "1700000000,100,1,1\n1700000001,100,1,2\n1700000001,100,1,2\n1700000002,101,1,3\n"
     )
-    both, _ = rangebar(
-        "bars", folder.parent / "*USDT/*.zip", "--format", "binance", "-t", "100", "--rows", "2"
-    )
-    assert both.decode().startswith("| symbol ")
+    assert "--on-overlap skip" in fails(trades, "--time-unit", "s")
+    made = bars_of(trades, "--time-unit", "s", "--on-overlap", "skip")
+    assert made["volume"].to_list() == [3.0]
 
 
 # Pipes, URLs, and words
