@@ -19,7 +19,7 @@ from rangebar_polars.store import TradeStore
 from tests.support.archive_server import serve
 from tests.support.children import child_environment
 from tests.support.made_files import BTC, day_trades, publish
-from tests.support.store_trades import days_of_trades
+from tests.support.trades import days_of_trades
 
 TRADES = days_of_trades(datetime(2024, 1, 1), 2, 4000)
 BARS = rb.range_bars(TRADES, 250)
@@ -53,7 +53,7 @@ def test_files_in_and_out(tmp_path: Path, source: str, suffix: str) -> None:
 def test_a_table_on_the_terminal(trades: Path, capsys: Capture) -> None:
     assert main(["bars", str(trades), "--rows", "4"]) == 0
     shown = capsys.readouterr().out
-    assert f"shape: ({BARS.height}, {BARS.width})" in shown
+    assert f"shape: ({BARS.height:_}, {BARS.width})" in shown
     assert "last_agg_trade_id" in shown
     assert "is_complete" in shown
 
