@@ -15,10 +15,11 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rangebar_polars::core::bar::Bar;
 use rangebar_polars::core::block::Rows;
+use rangebar_polars::core::cuts::Cuts;
 use rangebar_polars::core::error::Problem;
-use rangebar_polars::core::machine::{Machine, Settings, Sink, Workspace};
-use rangebar_polars::core::reset::Boundaries;
-use rangebar_polars::core::threshold::Threshold;
+use rangebar_polars::core::machine::{BarOptions, Machine, Sink, Workspace};
+use rangebar_polars::core::rule::Rule;
+use rangebar_polars::core::rule::range::Threshold;
 use rangebar_polars::core::trades::{Bits, Numbers, Trades};
 
 const ROWS: usize = 4_000_000;
@@ -108,9 +109,7 @@ impl Columns {
 struct Bars(Vec<Bar>);
 
 impl Sink for Bars {
-    fn joined(&mut self, _: Rows<'_>, _: usize, _: usize, _: u64) -> Result<(), Problem> {
-        Ok(())
-    }
+    fn joined(&mut self, _: Rows<'_>, _: usize, _: usize, _: u32) {}
 
     fn ended(&mut self, bar: &Bar, _: u64, _: usize, _: bool) {
         self.0.push(*bar);
@@ -118,16 +117,17 @@ impl Sink for Bars {
 }
 
 fn run(trades: &Trades<'_>, thresholds: &[i64]) -> usize {
-    let settings = Settings {
-        thresholds: thresholds.iter().filter_map(|&t| Threshold::new(t).ok()).collect(),
+    let options = BarOptions {
+        rules: thresholds.iter().filter_map(|&t| Threshold::new(t).ok().map(Rule::Range)).collect(),
         same_timestamp_close: false,
-        boundaries: Boundaries::default(),
+        cuts: Cuts::default(),
+        first_time: None,
     };
     let mut bars = Bars::default();
-    let mut machine = Machine::new(&settings);
+    let mut machine = Machine::new(&options);
     let mut workspace = Workspace::default();
     let pushed =
-        machine.push(trades, Rows::From(0), trades.len, &settings, &mut workspace, &mut bars);
+        machine.push(trades, Rows::From(0), trades.len, &options, &mut workspace, &mut bars);
     assert!(pushed.is_ok());
     bars.0.len()
 }

@@ -13,7 +13,7 @@ follow the market and not the clock.
 ...         "quantity": [1.0, 2.0, 3.0, 4.0],
 ...     }
 ... )
->>> trades.rangebar.bars(threshold_decimal_bps=250).select("open", "close", "volume").collect()
+>>> trades.rangebar.bars("0.25%").select("open", "close", "volume").collect()
 shape: (1, 3)
 ┌───────┬────────┬────────┐
 │ open  ┆ close  ┆ volume │
@@ -29,30 +29,32 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from rangebar_polars import exceptions, namespaces
+from rangebar_polars import exceptions, namespaces, rules
 from rangebar_polars._internal import __version__
-from rangebar_polars._options import THRESHOLD_PRESETS
+from rangebar_polars.columns import TradeColumns
 from rangebar_polars.exceptions import CheckpointError, InvalidTradeError, RangeBarError
 from rangebar_polars.expressions import bar_id, bars
 from rangebar_polars.frames import range_bars, with_bar_id
+from rangebar_polars.normalize import normalize
 from rangebar_polars.processor import RangeBarProcessor
 from rangebar_polars.reports import PushReport
 from rangebar_polars.resume import ResumeHandle, resume_bars
+from rangebar_polars.scan import scan_trades
 
 if TYPE_CHECKING:
     from rangebar_polars.dataset import UpdateReport, update_bars
     from rangebar_polars.sources.binance import scan_binance
-    from rangebar_polars.store import TradeStore
     from rangebar_polars.sources.binance.bars import get_n_range_bars, get_range_bars
+    from rangebar_polars.store import TradeStore
 
 __all__ = [
-    "THRESHOLD_PRESETS",
     "CheckpointError",
     "InvalidTradeError",
     "PushReport",
     "RangeBarError",
     "RangeBarProcessor",
     "ResumeHandle",
+    "TradeColumns",
     "TradeStore",
     "UpdateReport",
     "__version__",
@@ -62,9 +64,12 @@ __all__ = [
     "get_n_range_bars",
     "get_range_bars",
     "namespaces",
+    "normalize",
     "range_bars",
     "resume_bars",
+    "rules",
     "scan_binance",
+    "scan_trades",
     "update_bars",
     "with_bar_id",
 ]

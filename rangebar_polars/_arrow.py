@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import polars as pl
 
 from rangebar_polars import _internal
 
-__all__ = ["ArrowStream", "batches_of"]
+__all__ = ["ArrowStream", "batches_of", "checked_frame"]
+
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 
 @runtime_checkable
@@ -27,8 +29,32 @@ def batches_of(trades: ArrowStream) -> Iterator[pl.DataFrame]:
         return iter(_internal.ArrowBatches(trades.__arrow_c_stream__()))
     if hasattr(trades, "__arrow_c_array__"):
         return iter([pl.DataFrame(trades)])
-    msg = (
-        "trades must be a polars frame or have the Arrow PyCapsule interface, "
-        f"got {type(trades).__name__}"
+    raise TypeError(_not_trades(trades))
+
+
+def checked_frame(trades: Frame) -> Frame:
+    """
+    Refuse what is no Polars frame.
+
+    Raises
+    ------
+    TypeError
+        With the way to make one of it.
+    """
+    given: Any = trades
+    if isinstance(given, (pl.DataFrame, pl.LazyFrame)):
+        return cast("Frame", given)
+    if hasattr(given, "__arrow_c_stream__"):
+        msg = f"trades must be a polars frame; make one with pl.DataFrame({type(given).__name__})"
+        raise TypeError(msg)
+    raise TypeError(_not_trades(given))
+
+
+def _not_trades(given: object) -> str:
+    hint = ""
+    if isinstance(given, (str, bytes)) or hasattr(given, "__fspath__"):
+        hint = "; scan a file first: pl.scan_parquet(path)"
+    return (
+        "trades must be a polars frame or have the Arrow PyCapsule interface (pandas >= 2.2, "
+        f"pyarrow, DuckDB), got {type(given).__name__}{hint}"
     )
-    raise TypeError(msg)

@@ -1,23 +1,31 @@
 """The compiled part. Everything public is wrapped, typed and documented in the package."""
 
-from typing import Any, final
+from typing import final
 
 import polars as pl
 
 __all__ = [
     "ArrowBatches",
     "BarStream",
+    "Checkpoint",
     "SavedState",
     "__version__",
     "bar_columns",
+    "check_options",
+    "check_rule",
     "parse_csv",
-    "read_checkpoint",
 ]
 
 __version__: str
 
 def bar_columns() -> list[str]:
     """Names of all the columns a frame of bars can have, in order, keys apart."""
+
+def check_options(options: str) -> None:
+    """Refuse options that make no sense whatever the trades; `options` is JSON."""
+
+def check_rule(rule: str) -> None:
+    """Refuse a rule that makes no sense; `rule` is JSON."""
 
 def parse_csv(
     text: bytes, fields: list[tuple[str, str]], factor: int, limits: tuple[int, int]
@@ -37,24 +45,25 @@ class BarStream:
         cls,
         sample: pl.DataFrame,
         names: list[str],
+        roles: list[str],
         by: list[str] | None,
-        options: dict[str, Any],
+        options: str,
         wanted: list[str] | None,
     ) -> BarStream: ...
     def push(self, frame: pl.DataFrame) -> pl.DataFrame | None:
         """The bars that a batch closes; None if it closes none, as a frame takes time to make."""
     def feed(self, frame: pl.DataFrame) -> pl.DataFrame | None:
-        """As `push`, but bars may be held back until there are more of them."""
-    def held(self) -> pl.DataFrame:
-        """The bars that were held back."""
+        """As `push`, but bars may wait until there are more of them."""
+    def pending(self) -> pl.DataFrame:
+        """The bars that wait."""
     def push_ids(self, frame: pl.DataFrame, name: str) -> pl.Series:
-        """The bar id of every trade of a batch."""
+        """The bar id of every trade of a batch; null for one that is skipped."""
     def finish(self) -> pl.DataFrame:
-        """The bars that remain: those held back, and incomplete ones if they are kept."""
+        """The bars that remain: those that wait, and incomplete ones if they are kept."""
     def open_bars(self) -> pl.DataFrame:
         """The bars in progress, which stay in progress."""
-    def watch(self, overlap: str) -> None:
-        """Look at how batches follow each other; `overlap` is "error" or "skip"."""
+    def count_gaps(self) -> None:
+        """Count the ids that are missing, for `report`."""
     def report(self) -> tuple[int, int, int, int, tuple[int, int, int] | None]:
         """Of the last push: rows, skipped, missing ids, gaps, the first gap's row and ids."""
     def save(self) -> SavedState:
@@ -65,9 +74,9 @@ class BarStream:
         """Time of the last trade, where there are no keys."""
     def keys(self) -> pl.DataFrame | None:
         """The keys seen, in their order."""
-    def checkpoint(self, options: str, schema: str | None, keys: str | None) -> str:
-        """The state as a text; `options` is JSON, the others are what `resume` wants back."""
-    def resume(self, text: str, keys: pl.DataFrame | None) -> None:
+    def checkpoint(self, options: str, schema: str | None, keys: str | None) -> Checkpoint:
+        """The state; `options` is JSON, the others are what `resume` wants back."""
+    def resume(self, checkpoint: Checkpoint, keys: pl.DataFrame | None) -> None:
         """Takes on the state of a checkpoint."""
     def key_number(self, frame: pl.DataFrame) -> tuple[int, bool]:
         """Number of the key in the only row of `frame`, and whether it is new."""
@@ -102,5 +111,26 @@ class ArrowBatches:
     def __iter__(self) -> ArrowBatches: ...
     def __next__(self) -> pl.DataFrame: ...
 
-def read_checkpoint(text: str) -> tuple[str, str | None, str | None]:
-    """Options, schema and keys of a checkpoint, once it is known to be sound."""
+@final
+class Checkpoint:
+    """The state of a run, and what it was made with."""
+
+    def __new__(cls, text: str) -> Checkpoint: ...
+    def __getnewargs__(self) -> tuple[str]: ...
+    @staticmethod
+    def initial(options: str) -> Checkpoint:
+        """The checkpoint of a run that has seen no trade."""
+    def text(self) -> str:
+        """The text that `Checkpoint` reads."""
+    @property
+    def version(self) -> int:
+        """The version that it was read in, or will be written in."""
+    @property
+    def options(self) -> str:
+        """The options, as JSON."""
+    @property
+    def schema(self) -> str | None:
+        """Names and dtypes of the trades, as they were packed; None before the first trade."""
+    @property
+    def keys(self) -> str | None:
+        """The keys, as the caller packed them."""

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone, UTC
-from typing import Any, Final, cast
+import operator
+from datetime import date, datetime
+from typing import Any, Final, SupportsIndex, cast
 
 import polars as pl
 
-from rangebar_polars._options import Auto, TimeUnit, TradeColumns
+from rangebar_polars._options import TimeUnit
+from rangebar_polars._time import UNITS_PER_SECOND, instant_us
+from rangebar_polars.columns import Auto, TradeColumns
+from rangebar_polars.exceptions import InvalidTradeError
 
 __all__ = ["guessed_schema", "key_values_of", "ticks_of"]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TICKS: Final = {"ns": 1_000_000_000, "us": 1_000_000, "ms": 1_000}
+_DTYPES: Final[dict[str, pl.DataType]] = {
+    "price": pl.Float64(),
+    "quantity": pl.Float64(),
+    "is_buyer_maker": pl.Boolean(),
+    "agg_trade_id": pl.Int64(),
+    "first_trade_id": pl.Int64(),
+    "last_trade_id": pl.Int64(),
+}
 
 
 def guessed_schema(
@@ -22,14 +32,24 @@ def guessed_schema(
     key_values: tuple[object, ...],
 ) -> pl.Schema:
     """What trades look like, by the first of them: `given` holds its values by part."""
-    values: dict[str, Any] = {}
+    schema: dict[str, pl.DataType] = {}
     for role, name in vars(columns).items():
         column = role if isinstance(name, Auto) else name
-        if column is not None and given[role] is not None:
-            values[column] = [float(given[role]) if role in ("price", "quantity") else given[role]]
+        value = given.get(role)
+        if column is not None and value is not None:
+            schema[column] = _time_dtype(value) if role == "timestamp" else _DTYPES[role]
     for name, value in zip(by or (), key_values, strict=True):
-        values[name] = [value]
-    return pl.DataFrame(values).schema
+        schema[name] = pl.Series([value]).dtype
+    return pl.Schema(schema)
+
+
+def _time_dtype(value: object) -> pl.DataType:
+    """Of a column that can hold times such as this one."""
+    if isinstance(value, datetime):
+        seen = pl.Series([value]).dtype
+        zone = seen.time_zone if isinstance(seen, pl.Datetime) else None
+        return pl.Datetime("ns" if hasattr(value, "nanosecond") else "us", zone)
+    return pl.Datetime("ns") if type(value).__name__ == "datetime64" else pl.Int64()
 
 
 def key_values_of(key: object, by: list[str] | None) -> tuple[object, ...]:
@@ -50,20 +70,53 @@ def key_values_of(key: object, by: list[str] | None) -> tuple[object, ...]:
     return values
 
 
-def ticks_of(timestamp: datetime, dtype: pl.DataType, time_unit: TimeUnit | None) -> int:
+def ticks_of(timestamp: object, column: str, dtype: pl.DataType, time_unit: TimeUnit | None) -> int:
     """
-    A time in the unit of the time column.
+    A time in the unit of the time column, exactly.
+
+    Takes integers (of numpy, too) as they stand, and `datetime`, `pandas.Timestamp` and
+    `numpy.datetime64` if the unit can hold them.
 
     Raises
     ------
     TypeError
-        If the column holds integers and nobody said of what.
+        For anything else, or if the column holds integers and nobody said of what.
+    rangebar_polars.exceptions.InvalidTradeError
+        For a time that the unit would cut short.
     """
+    if hasattr(timestamp, "__index__") and not isinstance(timestamp, bool):
+        return operator.index(cast("SupportsIndex", timestamp))
+    nanoseconds = _nanoseconds(timestamp, column, dtype)
     unit = (dtype.time_unit or "us") if isinstance(dtype, pl.Datetime) else time_unit
     if unit is None:
-        msg = "a datetime for an Int64 timestamp needs time_unit='ns', 'us' or 'ms'"
+        msg = f"{timestamp!r} for the Int64 column '{column}' needs time_unit='ns', 'us' or 'ms'"
         raise TypeError(msg)
-    # A naive time is taken as it stands, as Polars does.
-    aware = timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
-    microseconds = (aware - _EPOCH) // timedelta(microseconds=1)
-    return microseconds * _TICKS[unit] // 1_000_000
+    ticks, rest = divmod(nanoseconds, UNITS_PER_SECOND["ns"] // UNITS_PER_SECOND[unit])
+    if rest:
+        msg = (
+            f"column '{column}': timestamp {timestamp} is finer than '{unit}', the unit of the "
+            f"column; round it first, or make the processor with schema= that has a finer one"
+        )
+        raise InvalidTradeError(msg, column, -1, str(timestamp))
+    return ticks
+
+
+def _nanoseconds(timestamp: object, column: str, dtype: pl.DataType) -> int:
+    """Nanoseconds since 1970."""
+    if isinstance(timestamp, datetime):
+        # A naive time is taken as it stands, as Polars does. A pandas.Timestamp is a datetime with
+        # some nanoseconds more.
+        return instant_us(timestamp) * 1000 + int(getattr(timestamp, "nanosecond", 0))
+    if type(timestamp).__name__ == "datetime64":
+        count: Any = timestamp
+        try:
+            return int(count.astype("datetime64[ns]").astype("int64"))
+        except (TypeError, ValueError, OverflowError) as error:
+            msg = f"timestamp {timestamp!r} cannot be read as a time: {error}"
+            raise TypeError(msg) from error
+    if isinstance(timestamp, date):
+        msg = f"timestamp must say a time of day, got the date {timestamp}; pass a datetime"
+        raise TypeError(msg)
+    wanted = "a datetime or an integer" if isinstance(dtype, pl.Datetime) else "an integer"
+    msg = f"timestamp must be {wanted} for the column '{column}', got {timestamp!r}"
+    raise TypeError(msg)

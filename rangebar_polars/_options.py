@@ -1,220 +1,213 @@
-"""What the user asked for, checked and in one form, before anything runs."""
+"""
+How bars are made, apart from the columns they are made of: said once for every door.
+
+An option is a field of `BarOptions`, a key of `BarKeywords` (for type checkers and `help`), and a
+field of `RawOptions` in `src/python/options.rs`, where its value is checked.
+"""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from datetime import timedelta
-from enum import Enum
-from typing import Any, Final, Literal, SupportsIndex, TypeAlias, cast
-
-from polars import DataType
-from polars.exceptions import ColumnNotFoundError
+from difflib import get_close_matches
+from functools import wraps
+from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, cast, get_type_hints
 
 from rangebar_polars import _internal
+from rangebar_polars.columns import AUTO, By, IntoTradeColumns, TradeColumns
+from rangebar_polars.rules import IntoRule, Rule, rule_from_dict, rules_of
 
 __all__ = [
-    "AUTO",
-    "THRESHOLD_PRESETS",
-    "Auto",
+    "BarIdKeywords",
+    "BarKeywords",
+    "BarOptions",
+    "Duration",
     "Incomplete",
-    "Optional_",
-    "Settings",
-    "Span",
-    "Threshold",
+    "Overlap",
     "TimeUnit",
-    "TradeColumns",
-    "keys_of",
-    "thresholds_of",
+    "TradeIdKeywords",
+    "TradeKeywords",
+    "shows_keywords",
 ]
 
-THRESHOLD_PRESETS: Final[Mapping[str, int]] = {
-    "micro": 10,
-    "tight": 50,
-    "standard": 100,
-    "medium": 250,
-    "wide": 500,
-    "macro": 1000,
-}
-"""Thresholds by name, in decimal basis points (1 is 0.001%)."""
-
-Threshold: TypeAlias = "int | str"
 Incomplete: TypeAlias = Literal["drop", "keep"]
-Span: TypeAlias = "str | timedelta"
+Overlap: TypeAlias = Literal["error", "skip"]
+Duration: TypeAlias = str | timedelta
+"""A duration as Polars writes it (`"17h"`, `"-1d"`), or a timedelta."""
 TimeUnit: TypeAlias = Literal["ns", "us", "ms"]
 
 
-class Auto(Enum):
-    """The default of an optional column: used where the input has one of that name."""
+class BarIdKeywords(TypedDict, total=False):
+    """Options of every door."""
 
-    AUTO = "auto"
-
-    def __repr__(self) -> str:
-        return "AUTO"
-
-
-AUTO: Final = Auto.AUTO
-Optional_: TypeAlias = "str | Auto | None"
-
-OPTIONAL_ROLES: Final = ("is_buyer_maker", "agg_trade_id", "first_trade_id", "last_trade_id")
+    reset: str | None
+    reset_offset: Duration | None
+    max_gap: Duration | None
+    time_unit: TimeUnit | None
+    same_timestamp_close: bool
+    on_overlap: Overlap
 
 
-def _one_threshold(value: object) -> int:
-    if isinstance(value, str):
-        if value not in THRESHOLD_PRESETS:
-            names = ", ".join(f"{name!r}" for name in THRESHOLD_PRESETS)
-            msg = f"unknown threshold preset {value!r}; the presets are {names}"
+class BarKeywords(BarIdKeywords, total=False):
+    """Options of every door that makes bars."""
+
+    incomplete: Incomplete
+
+
+class TradeIdKeywords(BarIdKeywords, total=False):
+    """Options of a door that takes whole trades and numbers their bars."""
+
+    by: By
+    columns: IntoTradeColumns | None
+
+
+class TradeKeywords(BarKeywords, total=False):
+    """Options of a door that takes whole trades and makes bars of them."""
+
+    by: By
+    columns: IntoTradeColumns | None
+
+
+@dataclass(frozen=True)
+class BarOptions:
+    """What makes bars. Checked when made, as far as that needs no look at the trades."""
+
+    rules: tuple[Rule, ...]
+    reset: str | None = None
+    reset_offset: str | None = None
+    max_gap: str | None = None
+    time_unit: TimeUnit | None = None
+    incomplete: Incomplete = "drop"
+    same_timestamp_close: bool = False
+    on_overlap: Overlap = "error"
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "same_timestamp_close":
+                if type(value) is not bool and type(value).__name__ not in ("bool_", "bool"):
+                    msg = f"same_timestamp_close must be True or False, got {value!r}"
+                    raise TypeError(msg)
+                object.__setattr__(self, field.name, bool(value))
+            elif field.name != "rules" and not isinstance(value, (str, type(None))):
+                msg = f"{field.name} must be a text{_example(field.name)}, got {value!r}"
+                raise TypeError(msg)
+            elif value is None and field.default is not None and field.name != "rules":
+                msg = f"{field.name} must not be None; leave it out for {field.default!r}"
+                raise TypeError(msg)
+        _internal.check_options(self.to_json())
+
+    @classmethod
+    def of(
+        cls, rule: IntoRule | Iterable[IntoRule], keywords: Mapping[str, Any], *, one: str = ""
+    ) -> BarOptions:
+        """
+        Options from what a door was given; `one` names a door that takes one rule only.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For what makes no sense.
+        """
+        rules = rules_of(rule)
+        if one and len(rules) > 1:
+            msg = f"{one} takes one rule, got {len(rules)}"
             raise ValueError(msg)
-        return THRESHOLD_PRESETS[value]
-    # numpy's integers are no `int`, and a bool is one: ask for what an index is.
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        msg = (
-            "threshold_decimal_bps must be a whole number of decimal basis points "
-            f"(250 is 0.25%), a preset name or a list of these, got {value!r}"
-        )
-        raise TypeError(msg)
-    number = operator.index(cast("SupportsIndex", value))
-    if not 1 <= number <= 100_000:
-        msg = f"threshold_decimal_bps must be between 1 and 100000 (250 is 0.25%), got {number}"
-        raise ValueError(msg)
-    return number
+        given = dict(keywords)
+        for name in ("reset_offset", "max_gap"):
+            given[name] = _duration(given.get(name))
+        return cls(rules, **given)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, for the compiled part and for checkpoints."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**plain, "rules": [rule.to_dict() for rule in self.rules]}
+
+    def to_json(self) -> str:
+        """`to_dict` as text."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> BarOptions:
+        """What `to_dict` gave."""
+        more = dict(plain)
+        rules = tuple(rule_from_dict(rule) for rule in more.pop("rules"))
+        return cls(rules, **more)
+
+    @property
+    def detail(self) -> str:
+        """The rules, in a few words."""
+        return ", ".join(rule.label for rule in self.rules)
 
 
-def thresholds_of(value: Threshold | Sequence[Threshold]) -> list[int]:
-    """All thresholds asked for, in decimal basis points."""
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        return [_one_threshold(value)]
-    thresholds = [_one_threshold(one) for one in value]
-    if not thresholds:
-        msg = "threshold_decimal_bps must not be an empty list"
-        raise ValueError(msg)
-    repeated = {t for t in thresholds if thresholds.count(t) > 1}
-    if repeated:
-        msg = f"threshold_decimal_bps names {min(repeated)} more than once"
-        raise ValueError(msg)
-    return thresholds
+def _example(name: str) -> str:
+    examples = {"reset": "'1d'", "reset_offset": "'17h'", "max_gap": "'2h'", "time_unit": "'ms'"}
+    return f" such as {examples[name]}, or None" if name in examples else ""
 
 
-def span_of(value: Span | None) -> str | None:
-    """A span of time as Polars writes it."""
+def _duration(value: object) -> Any:
+    """A duration as Polars writes it; anything else as it is, to be refused."""
     if isinstance(value, timedelta):
         microseconds = value // timedelta(microseconds=1)
         return f"{'-' if microseconds < 0 else ''}{abs(microseconds)}us"
     return value
 
 
-def keys_of(by: str | Sequence[str] | None) -> list[str] | None:
-    """The key columns."""
-    if by is None:
-        return None
-    keys = [by] if isinstance(by, str) else list(by)
-    for key in keys:
-        if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            msg = f"by must be column names, got {key!r}"
-            raise TypeError(msg)
-    if not keys:
-        msg = "by must name at least one column, or be None"
-        raise ValueError(msg)
-    taken = [key for key in keys if key in _internal.bar_columns() or keys.count(key) > 1]
-    if taken:
-        msg = f"by column {taken[0]!r} would stand twice in the bars; rename it first"
-        raise ValueError(msg)
-    return keys
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_DEFAULTS: dict[str, Any] = {
+    "by": AUTO,
+    "columns": None,
+    **{field.name: field.default for field in fields(BarOptions)},
+}
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How bars are made, apart from the columns they are made of."""
+def shows_keywords(keywords: type, **defaults: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """
+    Show the shared keywords in a function's signature, and refuse others with a hint.
 
-    thresholds: tuple[int, ...]
-    same_timestamp_close: bool = False
-    incomplete: Incomplete = "drop"
-    reset: str | None = None
-    offset: Span | None = None
-    max_gap: Span | None = None
-    time_unit: TimeUnit | None = None
+    The function takes them as `**keywords`, typed as this TypedDict, so that they are written down
+    once; editors and `help` see them as if they stood in the signature. `defaults` are those of
+    keywords that other doors do not have.
+    """
+    hints = get_type_hints(keywords)
+    order = [*_DEFAULTS, *defaults]
 
-    def __post_init__(self) -> None:
-        if self.offset is not None and self.reset is None:
-            msg = "offset moves the boundaries of reset; give reset too, or leave it out"
-            raise ValueError(msg)
-        if self.time_unit not in (None, "ns", "us", "ms"):
-            msg = f"time_unit must be 'ns', 'us' or 'ms', got {self.time_unit!r}"
-            raise ValueError(msg)
-        if self.incomplete not in ("drop", "keep"):
-            msg = f"incomplete must be 'drop' or 'keep', got {self.incomplete!r}"
-            raise ValueError(msg)
-
-    def options(self, roles: Sequence[str]) -> dict[str, Any]:
-        """The keyword arguments of the compiled part, for inputs that play `roles`."""
-        return {
-            "thresholds": list(self.thresholds),
-            "same_timestamp_close": bool(self.same_timestamp_close),
-            "keep_incomplete": self.incomplete == "keep",
-            "roles": list(roles),
-            "reset": self.reset,
-            "offset": span_of(self.offset),
-            "max_gap": span_of(self.max_gap),
-            "time_unit": self.time_unit,
-        }
-
-
-@dataclass(frozen=True)
-class TradeColumns:
-    """Names of the trades' columns by the part they play."""
-
-    timestamp: str | None = "timestamp"
-    price: str = "price"
-    quantity: str | None = "quantity"
-    is_buyer_maker: Optional_ = AUTO
-    agg_trade_id: Optional_ = AUTO
-    first_trade_id: Optional_ = AUTO
-    last_trade_id: Optional_ = AUTO
-
-    def __post_init__(self) -> None:
-        for role, name in vars(self).items():
-            wanted = "a column name"
-            if role != "price":
-                wanted += " or None"
-            if not isinstance(name, (str, Auto)) and (name is not None or role == "price"):
-                msg = f"{role} must be {wanted}, got {name!r}"
-                raise TypeError(msg)
-        names = [name for name in vars(self).values() if isinstance(name, str)]
-        for name in names:
-            if names.count(name) > 1:
-                msg = f"column {name!r} cannot play two parts at once"
-                raise ValueError(msg)
-
-    def present(self, schema: Mapping[str, DataType], by: Sequence[str] | None) -> dict[str, str]:
-        """
-        Names of the columns that are there, by part.
-
-        Raises
-        ------
-        polars.exceptions.ColumnNotFoundError
-            If a column that must be there is not.
-        """
-        found: dict[str, str] = {}
-        missing: list[str] = []
-        for role, name in vars(self).items():
-            if name is None:
-                continue
-            if isinstance(name, Auto):
-                if role in schema:
-                    found[role] = role
-            elif name in schema:
-                found[role] = name
-            else:
-                off = "" if role == "price" else f", or {role}=None to do without"
-                missing.append(
-                    f"column '{name}' not found: name the {role} column with {role}='...'{off}"
-                )
-        missing += [
-            f"column '{key}' not found, which by= names" for key in by or () if key not in schema
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        own = inspect.signature(function)
+        parameters = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        names = {p.name for p in parameters}
+        shared = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default={**_DEFAULTS, **defaults}[name],
+                annotation=hint,
+            )
+            for name, hint in sorted(hints.items(), key=lambda hint: order.index(hint[0]))
         ]
-        if missing:
-            have = ", ".join(f"'{name}'" for name in schema)
-            msg = f"{'; '.join(missing)} (the columns are {have})"
-            raise ColumnNotFoundError(msg)
-        return found
+
+        @wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            for name in kwargs:
+                if name not in hints and name not in names:
+                    raise TypeError(_unexpected(function.__name__, name, [*names, *hints]))
+            return function(*args, **kwargs)
+
+        cast("Any", checked).__signature__ = own.replace(parameters=[*parameters, *shared])
+        return checked
+
+    return decorate
+
+
+def _unexpected(function: str, name: str, known: list[str]) -> str:
+    msg = f"{function}() got an unexpected keyword argument '{name}'"
+    parts = [field.name for field in fields(TradeColumns)]
+    if name in parts and "columns" in known:
+        return f"{msg}: name columns with columns={{'{name}': '...'}}"
+    close = get_close_matches(name, known, 1)
+    return f"{msg}; did you mean '{close[0]}'?" if close else msg

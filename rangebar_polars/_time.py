@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "utc_today",
 ]
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_US: Final = 86_400_000_000
 """Microseconds of a day."""
 
@@ -48,7 +48,7 @@ def day_number(day: date) -> int:
 def instant_us(instant: datetime) -> int:
     """Return a datetime in microseconds since 1970; one without a zone is UTC."""
     if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=timezone.utc)
+        instant = instant.replace(tzinfo=UTC)
     return (instant - EPOCH) // _MICROSECOND
 
 
@@ -70,4 +70,4 @@ def month_end(day: date) -> date:
 
 def utc_today() -> date:
     """Return today's date in UTC."""
-    return datetime.now(timezone.utc).date()
+    return datetime.now(UTC).date()

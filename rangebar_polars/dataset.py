@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Unpack
 
 import polars as pl
 from filelock import FileLock
 from polars.exceptions import PolarsError
 
+from rangebar_polars import _internal
 from rangebar_polars._files import local_path, publish, temporary_path
-from rangebar_polars._options import AUTO, Incomplete, Optional_, Span, Threshold, TimeUnit
+from rangebar_polars._options import TradeKeywords, shows_keywords
 from rangebar_polars.exceptions import CheckpointError, RangeBarError
-from rangebar_polars.processor import Overlap, PushReport, RangeBarProcessor
-from rangebar_polars.resume import resume_bars
+from rangebar_polars.processor import RangeBarProcessor
+from rangebar_polars.reports import PushReport
+from rangebar_polars.resume import resume_from
+from rangebar_polars.rules import IntoRule
 
 __all__ = ["UpdateReport", "update_bars"]
 
@@ -49,26 +52,12 @@ class UpdateReport:
     checkpoint: str
 
 
+@shows_keywords(TradeKeywords, on_overlap="skip")
 def update_bars(
     trades: pl.LazyFrame,
     path: str | os.PathLike[str],
-    threshold_decimal_bps: Threshold | Sequence[Threshold],
-    *,
-    by: str | Sequence[str] | None = None,
-    timestamp: str | None = "timestamp",
-    price: str = "price",
-    quantity: str | None = "quantity",
-    is_buyer_maker: Optional_ = AUTO,
-    agg_trade_id: Optional_ = AUTO,
-    first_trade_id: Optional_ = AUTO,
-    last_trade_id: Optional_ = AUTO,
-    incomplete: Incomplete = "drop",
-    same_timestamp_close: bool = False,
-    reset: str | None = None,
-    offset: Span | None = None,
-    max_gap: Span | None = None,
-    time_unit: TimeUnit | None = None,
-    on_overlap: Overlap = "skip",
+    rule: IntoRule | Iterable[IntoRule],
+    **keywords: Unpack[TradeKeywords],
 ) -> UpdateReport:
     """
     Append the bars of new trades to a Parquet data set of bars.
@@ -91,15 +80,12 @@ def update_bars(
     path
         The local directory, taken as it is written, `[` and `*` too; made if it does not exist.
         Folders such as `bars/symbol=BTCUSDT` make one data set each of a Hive tree.
-    threshold_decimal_bps, by, timestamp, price, quantity, is_buyer_maker, agg_trade_id
+    rule, by, columns, reset, reset_offset, max_gap, time_unit, same_timestamp_close
         As for :func:`range_bars`, and always the same for one data set.
-    first_trade_id, last_trade_id, incomplete, same_timestamp_close, reset, offset, max_gap
-        Likewise. `incomplete="keep"` keeps bars that were cut off; those in progress are in the
-        checkpoint.
-    time_unit
-        Likewise.
+    incomplete
+        Likewise. `"keep"` keeps bars that were cut off; those in progress are in the checkpoint.
     on_overlap
-        As for :class:`RangeBarProcessor`.
+        As for :class:`RangeBarProcessor`, but by default `"skip"`.
 
     Returns
     -------
@@ -111,7 +97,7 @@ def update_bars(
     ValueError
         If `path` is a URL.
     rangebar_polars.exceptions.CheckpointError
-        If the data set was made with other settings, or its last part cannot be resumed from.
+        If the data set was made with other options, or its last part cannot be resumed.
     rangebar_polars.exceptions.InvalidTradeError
         For a bad trade; the data set is then as it was.
 
@@ -130,29 +116,14 @@ def update_bars(
     (1, 0, 1)
     """
     directory = _directory(path)
-    fresh = RangeBarProcessor(
-        threshold_decimal_bps,
-        by=by,
-        timestamp=timestamp,
-        price=price,
-        quantity=quantity,
-        is_buyer_maker=is_buyer_maker,
-        agg_trade_id=agg_trade_id,
-        first_trade_id=first_trade_id,
-        last_trade_id=last_trade_id,
-        incomplete=incomplete,
-        same_timestamp_close=same_timestamp_close,
-        reset=reset,
-        offset=offset,
-        max_gap=max_gap,
-        time_unit=time_unit,
-        on_overlap=on_overlap,
-    )
+    on_overlap = keywords.setdefault("on_overlap", "skip")
+    fresh = RangeBarProcessor(rule, **keywords)
     with _turn(directory) as work:
         parts = _parts(directory)
         before = _last_checkpoint(parts[-1]) if parts else fresh.checkpoint()
-        fresh.check_same_settings(before, str(directory))
-        bars, handle = resume_bars(trades, before, on_overlap=on_overlap)
+        state = _internal.Checkpoint(before)
+        fresh.check_same_options(state, trades.collect_schema(), str(directory))
+        bars, handle = resume_from(trades, state, on_overlap)
         number = int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
         part = directory / f"part-{number:08}.parquet"
         streamed, complete = temporary_path(part, work), temporary_path(part, work)

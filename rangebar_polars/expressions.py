@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import polars as pl
 from polars.plugins import register_plugin_function
 
-from rangebar_polars._options import (
-    Incomplete,
-    Settings,
-    Span,
-    Threshold,
-    TimeUnit,
-    thresholds_of,
-)
+from rangebar_polars._options import BarIdKeywords, BarKeywords, BarOptions, shows_keywords
+from rangebar_polars.rules import IntoRule
 
 if TYPE_CHECKING:
     from polars._typing import IntoExprColumn
@@ -29,38 +23,49 @@ _PLUGIN: Final = Path(__file__).parent
 def _call(
     function: str,
     inputs: dict[str, IntoExprColumn | None],
-    settings: Settings,
+    options: BarOptions,
     *,
     changes_length: bool,
 ) -> pl.Expr:
     present = {role: column for role, column in inputs.items() if column is not None}
+    for role, column in present.items():
+        _refuse_frame(function, role, column)
     return register_plugin_function(
         plugin_path=_PLUGIN,
         function_name=function,
         args=list(present.values()),
-        kwargs=settings.options(list(present)),
+        kwargs={"options": options.to_json(), "roles": list(present)},
         # Never elementwise: Polars would then call it batch by batch, and bars would be cut.
         is_elementwise=False,
         changes_length=changes_length,
-    )
+    ).alias(function)
 
 
+def _refuse_frame(function: str, role: str, column: Any) -> None:
+    if isinstance(column, (str, pl.Expr, pl.Series)):
+        return
+    if isinstance(column, (pl.DataFrame, pl.LazyFrame)) or hasattr(column, "__arrow_c_stream__"):
+        door = "rb.range_bars(trades, 250)" if function == "bars" else "rb.with_bar_id(trades, 250)"
+        msg = f"rb.{function} makes an expression of columns; for a frame of trades use {door}"
+    else:
+        msg = f"{role} must be a column name or an expression, got {column!r}; rules go to rule="
+    raise TypeError(msg)
+
+
+@shows_keywords(BarIdKeywords)
 def bar_id(
     price: IntoExprColumn = "price",
     timestamp: IntoExprColumn | None = "timestamp",
     *,
-    threshold_decimal_bps: Threshold,
-    same_timestamp_close: bool = False,
-    reset: str | None = None,
-    offset: Span | None = None,
-    max_gap: Span | None = None,
-    time_unit: TimeUnit | None = None,
+    rule: IntoRule,
+    agg_trade_id: IntoExprColumn | None = None,
+    **keywords: Unpack[BarIdKeywords],
 ) -> pl.Expr:
     """
     Number of the range bar that each trade belongs to.
 
     An expression sees its columns whole, so it takes memory for what it reads; for data larger
-    than memory use :func:`with_bar_id` on a LazyFrame.
+    than memory use :func:`with_bar_id` on a LazyFrame. It has no key columns: use `over`.
 
     Parameters
     ----------
@@ -68,16 +73,19 @@ def bar_id(
         Prices, as for :func:`range_bars`.
     timestamp
         Times, as for :func:`range_bars`. None: no times, and no gate.
-    threshold_decimal_bps
-        One threshold, in units of 0.001%, or a preset.
-    same_timestamp_close, reset, offset, max_gap, time_unit
+    rule
+        One rule, as for :func:`range_bars`.
+    agg_trade_id
+        Ids of the trades, for `on_overlap`; looked at only where named.
+    reset, reset_offset, max_gap, time_unit, same_timestamp_close, on_overlap
         As for :func:`range_bars`.
 
     Returns
     -------
     Expr
         UInt32, as long as the input: bars count from 0, within each group in `over` and
-        `group_by`. The bar in progress at the end has a number too.
+        `group_by`. The bar in progress at the end has a number too. Null for a trade that is
+        skipped.
 
     Raises
     ------
@@ -91,58 +99,43 @@ def bar_id(
     >>> import polars as pl
     >>> import rangebar_polars as rb
     >>> df = pl.DataFrame({"timestamp": [1, 2, 3, 4], "price": [100.0, 100.1, 100.25, 100.3]})
-    >>> df.select(rb.bar_id(threshold_decimal_bps=250)).to_series().to_list()
+    >>> df.select(rb.bar_id(rule=250)).to_series().to_list()
     [0, 0, 0, 1]
     """
-    thresholds = thresholds_of(threshold_decimal_bps)
-    if len(thresholds) > 1:
-        msg = f"bar_id takes one threshold, got {len(thresholds)}"
-        raise ValueError(msg)
-    settings = Settings(
-        tuple(thresholds),
-        same_timestamp_close,
-        reset=reset,
-        offset=offset,
-        max_gap=max_gap,
-        time_unit=time_unit,
-    )
-    inputs = {"timestamp": timestamp, "price": price}
-    return _call("bar_id", inputs, settings, changes_length=False).alias("bar_id")
+    options = BarOptions.of(rule, keywords, one="bar_id")
+    inputs = {"timestamp": timestamp, "price": price, "agg_trade_id": agg_trade_id}
+    return _call("bar_id", inputs, options, changes_length=False)
 
 
+@shows_keywords(BarKeywords)
 def bars(
     price: IntoExprColumn = "price",
     timestamp: IntoExprColumn | None = "timestamp",
     quantity: IntoExprColumn | None = "quantity",
     *,
-    threshold_decimal_bps: Threshold | Sequence[Threshold],
+    rule: IntoRule | Iterable[IntoRule],
     is_buyer_maker: IntoExprColumn | None = None,
     agg_trade_id: IntoExprColumn | None = None,
     first_trade_id: IntoExprColumn | None = None,
     last_trade_id: IntoExprColumn | None = None,
-    incomplete: Incomplete = "drop",
-    same_timestamp_close: bool = False,
-    reset: str | None = None,
-    offset: Span | None = None,
-    max_gap: Span | None = None,
-    time_unit: TimeUnit | None = None,
+    **keywords: Unpack[BarKeywords],
 ) -> pl.Expr:
     """
     Range bars, as an expression.
 
     An expression sees its columns whole, so it takes memory for what it reads; for data larger
-    than memory use :func:`range_bars` on a LazyFrame.
+    than memory use :func:`range_bars` on a LazyFrame. It has no key columns: use `group_by`.
 
     Parameters
     ----------
     price, timestamp, quantity
         Columns or expressions, as for :func:`range_bars`. `timestamp` and `quantity` may be None.
-    threshold_decimal_bps
+    rule
         As for :func:`range_bars`.
     is_buyer_maker, agg_trade_id, first_trade_id, last_trade_id
         As for :func:`range_bars`, but used only where named: an expression has no schema to look
         at.
-    incomplete, same_timestamp_close, reset, offset, max_gap, time_unit
+    reset, reset_offset, max_gap, time_unit, same_timestamp_close, on_overlap, incomplete
         As for :func:`range_bars`.
 
     Returns
@@ -170,9 +163,7 @@ def bars(
     ...         "quantity": [1.0, 2.0, 3.0, 4.0],
     ...     }
     ... )
-    >>> per_symbol = df.group_by("symbol", maintain_order=True).agg(
-    ...     rb.bars(threshold_decimal_bps=250)
-    ... )
+    >>> per_symbol = df.group_by("symbol", maintain_order=True).agg(rb.bars(rule=250))
     >>> per_symbol.explode("bars").unnest("bars").select("symbol", "open", "close", "volume")
     shape: (2, 4)
     ┌────────┬───────┬───────┬────────┐
@@ -184,15 +175,7 @@ def bars(
     │ b      ┆ 5.0   ┆ 4.9   ┆ 7.0    │
     └────────┴───────┴───────┴────────┘
     """
-    settings = Settings(
-        tuple(thresholds_of(threshold_decimal_bps)),
-        same_timestamp_close,
-        incomplete,
-        reset,
-        offset,
-        max_gap,
-        time_unit,
-    )
+    options = BarOptions.of(rule, keywords)
     inputs = {
         "timestamp": timestamp,
         "price": price,
@@ -202,4 +185,4 @@ def bars(
         "first_trade_id": first_trade_id,
         "last_trade_id": last_trade_id,
     }
-    return _call("bars", inputs, settings, changes_length=True).alias("bars")
+    return _call("bars", inputs, options, changes_length=True)

@@ -1,18 +1,24 @@
 """The `.rangebar` namespace of LazyFrame, DataFrame and Expr.
 
-Each method is the function of the same purpose with the frame or the price filled in; the
-signatures repeat those of the functions so that editors and type checkers know them.
+Each method is the function of the same purpose with the frame or the price filled in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Generic, TypeVar, Unpack
 
 import polars as pl
 
 from rangebar_polars import expressions, frames
-from rangebar_polars._options import AUTO, Incomplete, Optional_, Span, Threshold, TimeUnit
+from rangebar_polars._options import (
+    BarIdKeywords,
+    BarKeywords,
+    TradeIdKeywords,
+    TradeKeywords,
+    shows_keywords,
+)
+from rangebar_polars.rules import IntoRule
 
 if TYPE_CHECKING:
     from polars._typing import IntoExprColumn
@@ -26,25 +32,8 @@ class _FrameNameSpace(Generic[Frame]):
     def __init__(self, frame: Frame) -> None:
         self._frame: Frame = frame
 
-    def bars(
-        self,
-        threshold_decimal_bps: Threshold | Sequence[Threshold],
-        *,
-        by: str | Sequence[str] | None = None,
-        timestamp: str | None = "timestamp",
-        price: str = "price",
-        quantity: str | None = "quantity",
-        is_buyer_maker: Optional_ = AUTO,
-        agg_trade_id: Optional_ = AUTO,
-        first_trade_id: Optional_ = AUTO,
-        last_trade_id: Optional_ = AUTO,
-        incomplete: Incomplete = "drop",
-        same_timestamp_close: bool = False,
-        reset: str | None = None,
-        offset: Span | None = None,
-        max_gap: Span | None = None,
-        time_unit: TimeUnit | None = None,
-    ) -> Frame:
+    @shows_keywords(TradeKeywords)
+    def bars(self, rule: IntoRule | Iterable[IntoRule], **keywords: Unpack[TradeKeywords]) -> Frame:
         """
         Range bars of these trades: :func:`rangebar_polars.range_bars`.
 
@@ -58,38 +47,11 @@ class _FrameNameSpace(Generic[Frame]):
         >>> trades.rangebar.bars("medium").select("open", "close").collect().rows()
         [(100.0, 101.0)]
         """
-        return frames.range_bars(
-            self._frame,
-            threshold_decimal_bps,
-            by=by,
-            timestamp=timestamp,
-            price=price,
-            quantity=quantity,
-            is_buyer_maker=is_buyer_maker,
-            agg_trade_id=agg_trade_id,
-            first_trade_id=first_trade_id,
-            last_trade_id=last_trade_id,
-            incomplete=incomplete,
-            same_timestamp_close=same_timestamp_close,
-            reset=reset,
-            offset=offset,
-            max_gap=max_gap,
-            time_unit=time_unit,
-        )
+        return frames.range_bars(self._frame, rule, **keywords)
 
+    @shows_keywords(TradeIdKeywords)
     def with_bar_id(
-        self,
-        threshold_decimal_bps: Threshold,
-        *,
-        name: str = "bar_id",
-        by: str | Sequence[str] | None = None,
-        timestamp: str | None = "timestamp",
-        price: str = "price",
-        same_timestamp_close: bool = False,
-        reset: str | None = None,
-        offset: Span | None = None,
-        max_gap: Span | None = None,
-        time_unit: TimeUnit | None = None,
+        self, rule: IntoRule, *, name: str = "bar_id", **keywords: Unpack[TradeIdKeywords]
     ) -> Frame:
         """
         These trades with the number of each one's bar: :func:`rangebar_polars.with_bar_id`.
@@ -102,19 +64,7 @@ class _FrameNameSpace(Generic[Frame]):
         >>> trades.rangebar.with_bar_id(250)["bar_id"].to_list()
         [0, 0, 1]
         """
-        return frames.with_bar_id(
-            self._frame,
-            threshold_decimal_bps,
-            name=name,
-            by=by,
-            timestamp=timestamp,
-            price=price,
-            same_timestamp_close=same_timestamp_close,
-            reset=reset,
-            offset=offset,
-            max_gap=max_gap,
-            time_unit=time_unit,
-        )
+        return frames.with_bar_id(self._frame, rule, name=name, **keywords)
 
 
 @pl.api.register_lazyframe_namespace("rangebar")
@@ -134,16 +84,14 @@ class ExprNameSpace:
     def __init__(self, expr: pl.Expr) -> None:
         self._expr = expr
 
+    @shows_keywords(BarIdKeywords)
     def bar_id(
         self,
-        threshold_decimal_bps: Threshold,
+        rule: IntoRule,
         timestamp: IntoExprColumn | None = "timestamp",
         *,
-        same_timestamp_close: bool = False,
-        reset: str | None = None,
-        offset: Span | None = None,
-        max_gap: Span | None = None,
-        time_unit: TimeUnit | None = None,
+        agg_trade_id: IntoExprColumn | None = None,
+        **keywords: Unpack[BarIdKeywords],
     ) -> pl.Expr:
         """
         Number of the bar of each trade at these prices: :func:`rangebar_polars.bar_id`.
@@ -157,19 +105,13 @@ class ExprNameSpace:
         [0, 0, 1]
         """
         return expressions.bar_id(
-            self._expr,
-            timestamp,
-            threshold_decimal_bps=threshold_decimal_bps,
-            same_timestamp_close=same_timestamp_close,
-            reset=reset,
-            offset=offset,
-            max_gap=max_gap,
-            time_unit=time_unit,
+            self._expr, timestamp, rule=rule, agg_trade_id=agg_trade_id, **keywords
         )
 
+    @shows_keywords(BarKeywords)
     def bars(
         self,
-        threshold_decimal_bps: Threshold | Sequence[Threshold],
+        rule: IntoRule | Iterable[IntoRule],
         timestamp: IntoExprColumn | None = "timestamp",
         quantity: IntoExprColumn | None = "quantity",
         *,
@@ -177,12 +119,7 @@ class ExprNameSpace:
         agg_trade_id: IntoExprColumn | None = None,
         first_trade_id: IntoExprColumn | None = None,
         last_trade_id: IntoExprColumn | None = None,
-        incomplete: Incomplete = "drop",
-        same_timestamp_close: bool = False,
-        reset: str | None = None,
-        offset: Span | None = None,
-        max_gap: Span | None = None,
-        time_unit: TimeUnit | None = None,
+        **keywords: Unpack[BarKeywords],
     ) -> pl.Expr:
         """
         Range bars of these prices: :func:`rangebar_polars.bars`.
@@ -200,15 +137,10 @@ class ExprNameSpace:
             self._expr,
             timestamp,
             quantity,
-            threshold_decimal_bps=threshold_decimal_bps,
+            rule=rule,
             is_buyer_maker=is_buyer_maker,
             agg_trade_id=agg_trade_id,
             first_trade_id=first_trade_id,
             last_trade_id=last_trade_id,
-            incomplete=incomplete,
-            same_timestamp_close=same_timestamp_close,
-            reset=reset,
-            offset=offset,
-            max_gap=max_gap,
-            time_unit=time_unit,
+            **keywords,
         )

@@ -4,38 +4,28 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Unpack
 
 import polars as pl
 
 from rangebar_polars import _internal
-from rangebar_polars._options import (
-    AUTO,
-    Auto,
-    Incomplete,
-    Optional_,
-    Settings,
-    Span,
-    Threshold,
-    TimeUnit,
-    TradeColumns,
-    keys_of,
-    span_of,
-    thresholds_of,
-)
 from rangebar_polars._arrow import ArrowStream, batches_of
-from rangebar_polars.exceptions import CheckpointError, RangeBarError
 from rangebar_polars._ipc import pack, unpack
-from rangebar_polars.reports import PushReport
 from rangebar_polars._one_trade import guessed_schema, key_values_of, ticks_of
+from rangebar_polars._options import BarOptions, Overlap, TradeKeywords, shows_keywords
 from rangebar_polars._plan import run_plan, with_columns_only
+from rangebar_polars.columns import AUTO, Auto, By, TradeColumns, check_by, keys_of
+from rangebar_polars.exceptions import CheckpointError, RangeBarError
+from rangebar_polars.reports import PushReport
+from rangebar_polars.rules import IntoRule
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["RangeBarProcessor"]
-
-Overlap: TypeAlias = Literal["error", "skip"]
 
 
 class RangeBarProcessor:
@@ -43,23 +33,21 @@ class RangeBarProcessor:
     Range bars of trades that are pushed, batch by batch or one by one.
 
     The same machine as :func:`range_bars`, with its state in your hands: the bars of all pushes
-    together are those of one frame, wherever it was cut, and a checkpoint goes on in another
+    together are those of one frame, wherever it was cut, and a checkpoint resumes in another
     process as if nothing had happened. Safe to use from several threads; pushes take turns.
 
     Parameters
     ----------
-    threshold_decimal_bps, by, timestamp, price, quantity, is_buyer_maker, agg_trade_id
+    rule, by, columns, reset, reset_offset, max_gap, time_unit, same_timestamp_close
         As for :func:`range_bars`.
-    first_trade_id, last_trade_id, incomplete, same_timestamp_close, reset, offset, max_gap
-        As for :func:`range_bars`. `incomplete="keep"` has `push` return bars that were cut off,
-        and `finish` the bars in progress.
-    time_unit
-        As for :func:`range_bars`.
+    incomplete
+        As for :func:`range_bars`: with `"keep"`, `push` returns bars that were cut off, and
+        `finish` the bars in progress.
     on_overlap
         What to do with trades that were there before: those whose aggregate id is not above the
-        last one of their key; without ids, after going on from a checkpoint, those at or before
-        its last time. `'error'` refuses the batch (without ids, only times that go backwards
-        can be told); `'skip'` leaves them out and counts them in `report`.
+        last one of their key; without ids, after resuming a checkpoint, those at or before its last
+        time. `'error'` refuses the batch (without ids, only times that go backwards can be told);
+        `'skip'` leaves them out and counts them in `report`.
     schema
         Schema of the trades. By default that of the first push; needed only to begin with
         `push_trade` on columns that are not Float64 prices and integer or `datetime` times.
@@ -80,44 +68,21 @@ class RangeBarProcessor:
     [(100.0, 100.25, 5.0)]
     """
 
+    @shows_keywords(TradeKeywords)
     def __init__(
         self,
-        threshold_decimal_bps: Threshold | Sequence[Threshold],
+        rule: IntoRule | Iterable[IntoRule],
         *,
-        by: str | Sequence[str] | None = None,
-        timestamp: str | None = "timestamp",
-        price: str = "price",
-        quantity: str | None = "quantity",
-        is_buyer_maker: Optional_ = AUTO,
-        agg_trade_id: Optional_ = AUTO,
-        first_trade_id: Optional_ = AUTO,
-        last_trade_id: Optional_ = AUTO,
-        incomplete: Incomplete = "drop",
-        same_timestamp_close: bool = False,
-        reset: str | None = None,
-        offset: Span | None = None,
-        max_gap: Span | None = None,
-        time_unit: TimeUnit | None = None,
-        on_overlap: Overlap = "error",
         schema: pl.Schema | None = None,
+        **keywords: Unpack[TradeKeywords],
     ) -> None:
-        self._settings = Settings(
-            tuple(thresholds_of(threshold_decimal_bps)),
-            same_timestamp_close,
-            incomplete,
-            reset,
-            span_of(offset),
-            span_of(max_gap),
-            time_unit,
-        )
-        self._columns = TradeColumns(
-            timestamp, price, quantity, is_buyer_maker, agg_trade_id, first_trade_id, last_trade_id
-        )
-        self._by = keys_of(by)
-        if on_overlap not in ("error", "skip"):  # pyright: ignore[reportUnnecessaryContains]
-            msg = f"on_overlap must be 'error' or 'skip', got {on_overlap!r}"
-            raise ValueError(msg)
-        self._on_overlap: Overlap = on_overlap
+        more: dict[str, Any] = dict(keywords)
+        by = check_by(more.pop("by", AUTO))
+        columns = TradeColumns.of(more.pop("columns", None))
+        self._options = BarOptions.of(rule, more)
+        self._columns = columns
+        self._by_asked = by
+        self._by: list[str] | None = None
         self._lock = threading.RLock()
         self._machine: _internal.BarStream | None = None
         self._schema = pl.Schema()
@@ -127,11 +92,16 @@ class RangeBarProcessor:
         self._report: PushReport | None = PushReport()
         self._finished = False
         if schema is not None:
-            self._start(schema)
+            self._start(pl.Schema(schema))
 
     def __repr__(self) -> str:
         by = f", by={self._by}" if self._by else ""
-        return f"RangeBarProcessor({list(self._settings.thresholds)}{by})"
+        return f"RangeBarProcessor({list(self._options.rules)}{by})"
+
+    @property
+    def detail(self) -> str:
+        """The rules and the key columns, in a few words."""
+        return self._options.detail + (f"; by: {', '.join(self._by)}" if self._by else "")
 
     @property
     def report(self) -> PushReport:
@@ -144,17 +114,20 @@ class RangeBarProcessor:
 
     def _start(self, schema: pl.Schema) -> _internal.BarStream:
         """Make the machine, once it is known what trades look like."""
-        self._roles = self._columns.present(schema, self._by)
-        names = dict.fromkeys([*self._roles.values(), *(self._by or ())])
-        self._schema = pl.Schema({name: schema[name] for name in names})
+        by = keys_of(self._by_asked, schema)
+        roles = self._columns.present(schema, by)
+        names = dict.fromkeys([*roles.values(), *(by or ())])
+        trades = pl.Schema({name: schema[name] for name in names})
         machine = _internal.BarStream(
-            pl.DataFrame(schema=self._schema),
-            list(self._roles.values()),
-            self._by,
-            self._settings.options(list(self._roles)),
+            pl.DataFrame(schema=trades),
+            list(roles.values()),
+            list(roles),
+            by,
+            self._options.to_json(),
             None,
         )
-        machine.watch(self._on_overlap)
+        machine.count_gaps()
+        self._by, self._roles, self._schema = by, roles, trades
         self._empty = machine.empty()
         self._machine = machine
         return machine
@@ -165,6 +138,12 @@ class RangeBarProcessor:
             raise RangeBarError(msg)
         if self._machine is None:
             return self._start(schema)
+        if self._by != keys_of(self._by_asked, schema) and self._by is None:
+            msg = (
+                "column 'symbol' was not in the trades before, and is now: make the processor "
+                "with by='symbol', or with by=None if all of them are of one symbol"
+            )
+            raise RangeBarError(msg)
         missing = [name for name in self._schema if name not in schema]
         if missing:
             have = ", ".join(f"'{name}'" for name in schema)
@@ -257,7 +236,7 @@ class RangeBarProcessor:
         self,
         *,
         price: float,
-        timestamp: datetime | int | None = None,
+        timestamp: datetime | int | np.datetime64 | None = None,
         quantity: float | None = None,
         is_buyer_maker: bool | None = None,
         agg_trade_id: int | None = None,
@@ -273,7 +252,8 @@ class RangeBarProcessor:
         price, quantity
             Floats.
         timestamp
-            A `datetime`, or an integer in the unit of the time column.
+            A `datetime`, `pandas.Timestamp` or `numpy.datetime64`, or an integer in the unit of the
+            time column. A time that is finer than the unit is refused, never cut short.
         is_buyer_maker, agg_trade_id, first_trade_id, last_trade_id
             Needed where the trades before had the column, or where this is the first.
         key
@@ -305,10 +285,14 @@ class RangeBarProcessor:
             machine = self._first_trade(given, key)
         with self._lock:
             number, new = 0, False
-            if self._by is not None:
+            if self._by is None:
+                if key is not None:
+                    msg = "key= needs key columns: make the processor with by='...'"
+                    raise TypeError(msg)
+            else:
                 known = self._key_numbers.get(key)
                 number, new = (known, False) if known is not None else self._new_key(machine, key)
-            ticks = timestamp if isinstance(timestamp, int) else self._ticks(timestamp)
+            ticks = timestamp if type(timestamp) is int else self._ticks(timestamp)
             self._report = None
             try:
                 bars = machine.push_trade(
@@ -330,8 +314,11 @@ class RangeBarProcessor:
 
     def _first_trade(self, given: dict[str, Any], key: object) -> _internal.BarStream:
         """Guess what trades look like from the first of them."""
-        key_values = key_values_of(key, self._by)
-        return self._going(guessed_schema(self._columns, given, self._by, key_values))
+        by = self._by_asked
+        if isinstance(by, Auto):
+            by = ["symbol"] if key is not None else None
+        key_values = key_values_of(key, by)
+        return self._going(guessed_schema(self._columns, given, by, key_values))
 
     def _new_key(self, machine: _internal.BarStream, key: object) -> tuple[int, bool]:
         """The number of a key not pushed singly before, and whether nothing of it came before."""
@@ -341,12 +328,12 @@ class RangeBarProcessor:
         self._key_numbers[key] = number
         return number, new
 
-    def _ticks(self, timestamp: datetime | None) -> int | None:
+    def _ticks(self, timestamp: object) -> int | None:
         """A time in the unit of the time column."""
         name = self._roles.get("timestamp")
         if timestamp is None or name is None:
             return None
-        return ticks_of(timestamp, self._schema[name], self._settings.time_unit)
+        return ticks_of(timestamp, name, self._schema[name], self._options.time_unit)
 
     def open_bars(self) -> pl.DataFrame:
         """
@@ -373,17 +360,18 @@ class RangeBarProcessor:
             self._finished = True
             return pl.DataFrame() if self._machine is None else self._machine.finish()
 
-    def _options(self) -> str:
+    def _made_with(self) -> str:
+        """What a checkpoint has to say to make the same processor, as JSON."""
         columns = {
             role: {"auto": True} if isinstance(name, Auto) else name
             for role, name in vars(self._columns).items()
         }
-        more = {"columns": columns, "by": self._by, "on_overlap": self._on_overlap}
-        return json.dumps({**asdict(self._settings), **more})
+        by = {"auto": True} if isinstance(self._by_asked, Auto) else self._by_asked
+        return json.dumps({**self._options.to_dict(), "columns": columns, "by": by})
 
     def checkpoint(self) -> str:
         """
-        Return the state as a text, to go on from with `from_checkpoint`.
+        Return the state as a text, to be resumed with `from_checkpoint`.
 
         Returns
         -------
@@ -391,22 +379,22 @@ class RangeBarProcessor:
             JSON; `docs/resuming.md` describes it. Exact, and read by every later version.
         """
         with self._lock:
-            machine = self._machine or _internal.BarStream(
-                pl.DataFrame(schema={"price": pl.Float64}),
-                ["price"],
-                None,
-                Settings(self._settings.thresholds).options(["price"]),
-                None,
-            )
-            schema = pack(pl.DataFrame(schema=self._schema)) if self._machine else None
-            keys = machine.keys() if self._machine else None
-            packed = pack(keys) if keys is not None else None
-            return machine.checkpoint(self._options(), schema, packed)
+            return self._checkpoint().text()
+
+    def _checkpoint(self) -> _internal.Checkpoint:
+        machine = self._machine
+        if machine is None:
+            return _internal.Checkpoint.initial(self._made_with())
+        keys = machine.keys()
+        schema = pack(pl.DataFrame(schema=self._schema))
+        return machine.checkpoint(
+            self._made_with(), schema, pack(keys) if keys is not None else None
+        )
 
     @classmethod
     def from_checkpoint(cls, text: str, *, on_overlap: Overlap | None = None) -> RangeBarProcessor:
         """
-        Return a processor that goes on where a checkpoint was made.
+        Return a processor that resumes a checkpoint.
 
         Parameters
         ----------
@@ -418,23 +406,28 @@ class RangeBarProcessor:
         Raises
         ------
         rangebar_polars.exceptions.CheckpointError
-            If the text is cut short, changed, none at all, or of a newer version.
+            If the text is cut short, changed, not a checkpoint at all, or of a newer version.
         """
-        options_text, schema, keys = _internal.read_checkpoint(text)
+        return cls._resumed(_internal.Checkpoint(text), on_overlap)
+
+    @classmethod
+    def _resumed(
+        cls, checkpoint: _internal.Checkpoint, on_overlap: Overlap | None
+    ) -> RangeBarProcessor:
         try:
-            options: dict[str, Any] = json.loads(options_text)
-            columns: dict[str, Any] = options.pop("columns")
-            names = {role: AUTO if isinstance(n, dict) else n for role, n in columns.items()}
-            thresholds = options.pop("thresholds")
-            overlap = on_overlap or options.pop("on_overlap")
-            options.pop("on_overlap", None)
-            processor = cls(thresholds, **names, **options, on_overlap=overlap)
+            options, columns, by = _read_made_with(checkpoint)
+            if on_overlap is not None:
+                options = replace(options, on_overlap=on_overlap)
+            plain = {field.name: getattr(options, field.name) for field in fields(options)}
+            rules = plain.pop("rules")
+            processor = cls(rules, columns=columns, by=by, **plain)
         except (KeyError, TypeError, ValueError) as error:
             msg = f"the checkpoint's options make no processor: {error}"
             raise CheckpointError(msg) from error
+        schema, keys = checkpoint.schema, checkpoint.keys
         if schema is not None:
             machine = processor._start(unpack(schema).schema)
-            machine.resume(text, unpack(keys) if keys is not None else None)
+            machine.resume(checkpoint, unpack(keys) if keys is not None else None)
         return processor
 
     def bars_schema(self, trades: pl.Schema) -> pl.Schema:
@@ -457,7 +450,7 @@ class RangeBarProcessor:
         earlier than the others ended, and an overlap that is an error must be looked at.
         """
         name = self._roles.get("timestamp")
-        if self._machine is None or self._by or self._on_overlap != "skip" or name is None:
+        if self._machine is None or self._by or self._options.on_overlap != "skip" or name is None:
             return trades
         last = self._machine.last_time()
         if last is None:
@@ -465,18 +458,47 @@ class RangeBarProcessor:
         literal = pl.lit(last, dtype=pl.Int64).cast(self._schema[name])
         return trades.filter(pl.col(name) >= literal)
 
-    def check_same_settings(self, checkpoint: str, where: str) -> None:
+    def check_same_options(
+        self, checkpoint: _internal.Checkpoint, trades: pl.Schema, where: str
+    ) -> None:
         """
-        Compare the settings with those of a checkpoint.
+        Compare what this processor was made with to what a checkpoint was, for such trades.
 
         Raises
         ------
         rangebar_polars.exceptions.CheckpointError
-            If they differ, naming the first that does.
+            If they differ, naming the first option that does.
         """
-        theirs = json.loads(_internal.read_checkpoint(checkpoint)[0])
-        ours = json.loads(self._options())
-        for name in ours:
-            if name != "on_overlap" and ours[name] != theirs.get(name):
-                msg = f"{where} was made with {name}={theirs.get(name)!r}, not {ours[name]!r}"
+        seen = unpack(checkpoint.schema).schema if checkpoint.schema is not None else trades
+        ours = _flat(self._options, self._columns, keys_of(self._by_asked, trades))
+        options, columns, by = _read_made_with(checkpoint)
+        theirs = _flat(options, columns, keys_of(by, seen))
+        for name, asked in ours.items():
+            if name != "on_overlap" and theirs[name] != asked:
+                msg = f"{where} was made with {name}={theirs[name]!r}, not {asked!r}"
                 raise CheckpointError(msg)
+
+
+def _flat(options: BarOptions, columns: TradeColumns, by: list[str] | None) -> dict[str, Any]:
+    """What a processor is made with, by the names of its arguments."""
+    plain = {field.name: getattr(options, field.name) for field in fields(options)}
+    rules = list(plain.pop("rules"))
+    rule = rules[0] if len(rules) == 1 else rules
+    return {"rule": rule, **plain, "columns": columns, "by": by}
+
+
+def _read_made_with(
+    checkpoint: _internal.Checkpoint,
+) -> tuple[BarOptions, TradeColumns, list[str] | Auto | None]:
+    """Options, columns and keys of a checkpoint of any version."""
+    made: dict[str, Any] = json.loads(checkpoint.options)
+    if checkpoint.version == 1:
+        # Bars were ranges alone, keys had to be named, and a side was not looked at.
+        made["rules"] = [{"range": threshold} for threshold in made.pop("thresholds")]
+        made["reset_offset"] = made.pop("offset")
+        made["columns"]["side"] = None
+    columns: Mapping[str, Any] = made.pop("columns")
+    names: dict[str, Any] = {r: AUTO if isinstance(n, dict) else n for r, n in columns.items()}
+    by = made.pop("by")
+    asked: By = AUTO if isinstance(by, dict) else by
+    return BarOptions.from_dict(made), TradeColumns(**names), check_by(asked)

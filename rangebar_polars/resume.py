@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from rangebar_polars.exceptions import RangeBarError
-from rangebar_polars.processor import Overlap, PushReport, RangeBarProcessor
+from rangebar_polars import _internal
+from rangebar_polars._options import Overlap
 from rangebar_polars._plan import run_plan
 from rangebar_polars._source import Request, lazy_source
+from rangebar_polars.exceptions import RangeBarError
+from rangebar_polars.processor import RangeBarProcessor
+from rangebar_polars.reports import PushReport
 
-__all__ = ["ResumeHandle", "resume_bars"]
+__all__ = ["ResumeHandle", "resume_bars", "resume_from"]
 
 
 class ResumeHandle:
@@ -55,13 +58,13 @@ class ResumeHandle:
 @dataclass(frozen=True)
 class _ResumeSource:
     trades: pl.LazyFrame
-    checkpoint: str
+    checkpoint: _internal.Checkpoint
     on_overlap: Overlap | None
     handle: ResumeHandle = field(default_factory=ResumeHandle)
 
     def processor(self) -> RangeBarProcessor:
         """A processor with the state of the checkpoint, made anew for every run."""
-        return RangeBarProcessor.from_checkpoint(self.checkpoint, on_overlap=self.on_overlap)
+        return RangeBarProcessor._resumed(self.checkpoint, self.on_overlap)  # noqa: SLF001 - the same state
 
     def frames(self, request: Request) -> Generator[pl.DataFrame, None, None]:  # noqa: ARG002
         """
@@ -87,7 +90,7 @@ def resume_bars(
     trades: pl.LazyFrame, checkpoint: str, *, on_overlap: Overlap | None = None
 ) -> tuple[pl.LazyFrame, ResumeHandle]:
     """
-    Bars of new trades, going on where a checkpoint was made.
+    Bars of new trades, resumed from a checkpoint.
 
     Parameters
     ----------
@@ -95,7 +98,7 @@ def resume_bars(
         The trades after those of the checkpoint.
     checkpoint
         What :meth:`RangeBarProcessor.checkpoint` or an earlier handle returned. It brings the
-        settings along.
+        options along.
     on_overlap
         `'error'` or `'skip'`: what to do with trades that were there before, as for
         :class:`RangeBarProcessor`; by default as the checkpoint says. With `'skip'` and no keys,
@@ -127,7 +130,16 @@ def resume_bars(
     [(100.0, 101.0, 3.0)]
     >>> text = handle.checkpoint()
     """
+    return resume_from(trades, _internal.Checkpoint(checkpoint), on_overlap)
+
+
+def resume_from(
+    trades: pl.LazyFrame, checkpoint: _internal.Checkpoint, on_overlap: Overlap | None
+) -> tuple[pl.LazyFrame, ResumeHandle]:
+    """`resume_bars` from a checkpoint that has been read."""
     source = _ResumeSource(trades, checkpoint, on_overlap)
-    schema = source.processor().bars_schema(trades.collect_schema())
-    bars = lazy_source(source.frames, schema, name="RANGE BARS", detail="resumed", pure=False)
+    processor = source.processor()
+    schema = processor.bars_schema(trades.collect_schema())
+    detail = f"{processor.detail}; resumed"
+    bars = lazy_source(source.frames, schema, name="RANGE BARS", detail=detail, pure=False)
     return bars, source.handle

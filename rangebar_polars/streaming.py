@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from typing import Final
 
 import polars as pl
 
 from rangebar_polars import _internal
-from rangebar_polars._options import Settings
+from rangebar_polars._options import BarOptions
 from rangebar_polars._plan import run_plan, with_columns_only
 from rangebar_polars._source import Request
 
-__all__ = ["BarIdSource", "BarSource"]
+__all__ = ["DECIDING", "BarIdSource", "BarSource"]
+
+DECIDING: Final = ("timestamp", "price", "agg_trade_id")
+"""The parts that decide where bars close, and which trades are part of them: always read."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +29,21 @@ class _Source:
     columns: dict[str, str]
     """Column names by part."""
     by: list[str] | None
-    settings: Settings
+    options: BarOptions
 
     def _machine(self, roles: dict[str, str], wanted: list[str] | None) -> _internal.BarStream:
         """A machine with no trade seen; made anew for every run, so that runs are equal."""
         names = [*roles.values(), *(self.by or ())]
         sample = pl.DataFrame(schema={name: self.schema[name] for name in dict.fromkeys(names)})
         return _internal.BarStream(
-            sample, list(roles.values()), self.by, self.settings.options(list(roles)), wanted
+            sample, list(roles.values()), list(roles), self.by, self.options.to_json(), wanted
         )
+
+    @property
+    def detail(self) -> str:
+        """What `explain` shows: the rules, and all that may be read of the trades."""
+        by = f"by: {', '.join(self.by)}; " if self.by else ""
+        return f"{self.options.detail}; {by}reads: {', '.join(self.columns.values())}"
 
     def _plan(self, request: Request, names: set[str]) -> pl.LazyFrame:
         """The trades of the keys that are asked for, with no other columns than `names`."""
@@ -58,11 +68,11 @@ class BarSource(_Source):
         bars = machine.push(trades)
         if bars is None:
             return machine.finish()
-        return bars.vstack(machine.finish()) if self.settings.incomplete == "keep" else bars
+        return bars.vstack(machine.finish()) if self.options.incomplete == "keep" else bars
 
     def frames(self, request: Request) -> Generator[pl.DataFrame, None, None]:
         """The bars of one run; see `rangebar_polars._source`."""
-        needs = {"timestamp", "price", *self._machine(self.columns, request.columns).needs()}
+        needs = {*DECIDING, *self._machine(self.columns, request.columns).needs()}
         roles = {role: name for role, name in self.columns.items() if role in needs}
         plan = self._plan(request, {*roles.values(), *(self.by or ())})
         machine = self._machine(roles, request.columns)
@@ -70,7 +80,7 @@ class BarSource(_Source):
             yield from run_plan(plan, machine.feed)
         except Exception:
             # The bars before a bad trade are sound, and may be all that is wanted.
-            yield machine.held()
+            yield machine.pending()
             raise
         yield machine.finish()
 
@@ -92,9 +102,7 @@ class BarIdSource(_Source):
     def frames(self, request: Request) -> Generator[pl.DataFrame, None, None]:
         """The trades of one run; see `rangebar_polars._source`."""
         machine = self._machine(self.columns, None)
-        plan = self._plan(
-            request, {*request.columns, *self.columns.values(), *(self.by or ())}
-        )
+        plan = self._plan(request, {*request.columns, *self.columns.values(), *(self.by or ())})
         yield from run_plan(
             plan, lambda batch: batch.with_columns(machine.push_ids(batch, self.name))
         )

@@ -11,10 +11,11 @@
 use proptest::prelude::*;
 use rangebar_polars::core::bar::{Bar, Ids, Sums};
 use rangebar_polars::core::block::Rows;
+use rangebar_polars::core::cuts::Cuts;
 use rangebar_polars::core::error::{Problem, TradeError};
-use rangebar_polars::core::machine::{Machine, Settings, Sink, Workspace};
-use rangebar_polars::core::reset::Boundaries;
-use rangebar_polars::core::threshold::Threshold;
+use rangebar_polars::core::machine::{BarOptions, Machine, Sink, Workspace};
+use rangebar_polars::core::rule::Rule;
+use rangebar_polars::core::rule::range::Threshold;
 use rangebar_polars::core::trades::{Bits, Numbers, Trades};
 
 #[derive(Debug, Clone)]
@@ -127,40 +128,40 @@ struct Collected {
 }
 
 impl Sink for Collected {
-    fn joined(&mut self, _: Rows<'_>, start: usize, end: usize, id: u64) -> Result<(), Problem> {
-        self.ids.extend(std::iter::repeat_n(id, end - start));
-        Ok(())
+    fn joined(&mut self, _: Rows<'_>, start: usize, end: usize, id: u32) {
+        self.ids.extend(std::iter::repeat_n(u64::from(id), end - start));
     }
 
-    fn ended(&mut self, bar: &Bar, row: u64, threshold: usize, complete: bool) {
+    fn ended(&mut self, bar: &Bar, id: u32, row: u64, rule: usize, complete: bool) {
         assert!(complete);
+        assert_eq!(id as usize, self.bars[rule].len());
         assert_eq!(row, bar.open_row + bar.trade_count - 1);
-        self.bars[threshold].push(*bar);
+        self.bars[rule].push(*bar);
     }
 }
 
-fn settings(thresholds: &[i64], gate: bool) -> Settings {
-    Settings {
-        thresholds: thresholds.iter().map(|&t| Threshold::new(t).unwrap()).collect(),
+fn options(thresholds: &[i64], gate: bool) -> BarOptions {
+    BarOptions {
+        rules: thresholds.iter().map(|&t| Rule::Range(Threshold::new(t).unwrap())).collect(),
         same_timestamp_close: !gate,
-        boundaries: Boundaries::default(),
+        cuts: Cuts::default(),
+        first_time: None,
     }
 }
 
 fn run(
     trades: &[Trade],
     cuts: &[usize],
-    settings: &Settings,
+    options: &BarOptions,
 ) -> Result<(Collected, Machine), TradeError> {
     let columns = Columns::new(trades);
-    let mut machine = Machine::new(settings);
-    let mut sink =
-        Collected { bars: vec![Vec::new(); settings.thresholds.len()], ..Default::default() };
+    let mut machine = Machine::new(options);
+    let mut sink = Collected { bars: vec![Vec::new(); options.rules.len()], ..Default::default() };
     let mut workspace = Workspace::default();
     let mut start = 0;
     for &end in cuts.iter().chain([&trades.len()]) {
         let batch = columns.slice(start, end);
-        machine.push(&batch, Rows::From(0), end - start, settings, &mut workspace, &mut sink)?;
+        machine.push(&batch, Rows::From(0), end - start, options, &mut workspace, &mut sink)?;
         start = end;
     }
     Ok((sink, machine))
@@ -197,11 +198,9 @@ const THRESHOLDS: [i64; 4] = [1, 100, 2_500, 20_000];
 /// Bars of rows that are not neighbours.
 struct Rowless(Vec<Vec<Bar>>);
 impl Sink for Rowless {
-    fn joined(&mut self, _: Rows<'_>, _: usize, _: usize, _: u64) -> Result<(), Problem> {
-        Ok(())
-    }
-    fn ended(&mut self, bar: &Bar, _: u64, threshold: usize, _: bool) {
-        self.0[threshold].push(*bar);
+    fn joined(&mut self, _: Rows<'_>, _: usize, _: usize, _: u32) {}
+    fn ended(&mut self, bar: &Bar, _: u32, _: u64, rule: usize, _: bool) {
+        self.0[rule].push(*bar);
     }
 }
 
@@ -212,7 +211,7 @@ proptest! {
     fn equals_the_oracle(trades in trades(3000), gate in any::<bool>()) {
         for threshold in THRESHOLDS {
             let (bars, open, ids) = oracle(&trades, threshold, gate);
-            let (got, machine) = run(&trades, &[], &settings(&[threshold], gate)).unwrap();
+            let (got, machine) = run(&trades, &[], &options(&[threshold], gate)).unwrap();
             prop_assert_eq!(&got.bars[0], &bars);
             prop_assert_eq!(machine.progress[0].bar, open);
             prop_assert_eq!(got.ids, ids);
@@ -221,9 +220,9 @@ proptest! {
 
     #[test]
     fn several_thresholds_are_each_alone(trades in trades(2500)) {
-        let (together, machine) = run(&trades, &[], &settings(&THRESHOLDS, true)).unwrap();
+        let (together, machine) = run(&trades, &[], &options(&THRESHOLDS, true)).unwrap();
         for (i, &threshold) in THRESHOLDS.iter().enumerate() {
-            let (alone, other) = run(&trades, &[], &settings(&[threshold], true)).unwrap();
+            let (alone, other) = run(&trades, &[], &options(&[threshold], true)).unwrap();
             prop_assert_eq!(&together.bars[i], &alone.bars[0]);
             prop_assert_eq!(machine.progress[i], other.progress[0]);
         }
@@ -231,40 +230,40 @@ proptest! {
 
     #[test]
     fn the_same_at_every_split(trades in trades(80)) {
-        let settings = settings(&THRESHOLDS, true);
-        let (whole, end) = run(&trades, &[], &settings).unwrap();
+        let options = options(&THRESHOLDS, true);
+        let (whole, end) = run(&trades, &[], &options).unwrap();
         for cut in 0..=trades.len() {
-            let (parts, machine) = run(&trades, &[cut], &settings).unwrap();
+            let (parts, machine) = run(&trades, &[cut], &options).unwrap();
             prop_assert_eq!(&parts.bars, &whole.bars);
             prop_assert_eq!(&machine, &end);
         }
         let every: Vec<usize> = (0..trades.len()).collect();
-        let (rows, machine) = run(&trades, &every, &settings).unwrap();
+        let (rows, machine) = run(&trades, &every, &options).unwrap();
         prop_assert_eq!(&rows.bars, &whole.bars);
         prop_assert_eq!(&machine, &end);
     }
 
     #[test]
     fn random_splits_of_long_inputs(trades in trades(4000), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6)) {
-        let settings = settings(&THRESHOLDS, true);
+        let options = options(&THRESHOLDS, true);
         let mut cuts: Vec<usize> = cuts.iter().map(|i| i.index(trades.len())).collect();
         cuts.sort_unstable();
-        let (whole, end) = run(&trades, &[], &settings).unwrap();
-        let (parts, machine) = run(&trades, &cuts, &settings).unwrap();
+        let (whole, end) = run(&trades, &[], &options).unwrap();
+        let (parts, machine) = run(&trades, &cuts, &options).unwrap();
         prop_assert_eq!(&parts.bars, &whole.bars);
         prop_assert_eq!(&machine, &end);
     }
 
     #[test]
     fn picked_rows_are_a_stream_of_their_own(trades in trades(3000), every in 2_usize..5) {
-        let settings = settings(&THRESHOLDS, true);
+        let options = options(&THRESHOLDS, true);
         let picked: Vec<u32> = (0..trades.len() as u32).step_by(every).collect();
         let alone: Vec<Trade> = picked.iter().map(|&row| trades[row as usize].clone()).collect();
         let columns = Columns::new(&trades);
-        let mut machine = Machine::new(&settings);
+        let mut machine = Machine::new(&options);
         let mut sink = Rowless(vec![Vec::new(); THRESHOLDS.len()]);
         let batch = columns.slice(0, trades.len());
-        machine.push(&batch, Rows::Picked(&picked), picked.len(), &settings, &mut Workspace::default(), &mut sink).unwrap();
+        machine.push(&batch, Rows::Picked(&picked), picked.len(), &options, &mut Workspace::default(), &mut sink).unwrap();
         for (i, &threshold) in THRESHOLDS.iter().enumerate() {
             let (bars, _, _) = oracle(&alone, threshold, true);
             let got: Vec<_> = sink.0[i].iter().map(|b| (b.open_time, b.open, b.high, b.low, b.close, b.trade_count, b.sums)).collect();
@@ -287,7 +286,7 @@ proptest! {
             5 => { trade.quantity = f64::INFINITY; "must be finite" }
             _ => { trade.last = trade.first - 1; "must not be below first_trade_id" }
         };
-        let Err(error) = run(&trades, &[], &settings(&[250], true)) else {
+        let Err(error) = run(&trades, &[], &options(&[250], true)) else {
             return Err(TestCaseError::fail("accepted"));
         };
         prop_assert_eq!(error.row, row as u64);
@@ -304,7 +303,7 @@ fn time_going_backwards_is_named_where_it_does() {
     for row in [1_usize, 700, 1023, 1024, 1025, 2000] {
         let mut trades: Vec<Trade> = (0..2100).map(|i| plain(i, 1.0, 1.0)).collect();
         trades[row].time = row as i64 - 2;
-        let error = run(&trades, &[], &settings(&[250], true)).map(|_| ()).unwrap_err();
+        let error = run(&trades, &[], &options(&[250], true)).map(|_| ()).unwrap_err();
         assert_eq!(error.row, row as u64);
         assert_eq!(error.problem, Problem::Backwards { previous: row as i64 - 1 });
     }
@@ -321,7 +320,7 @@ fn numbers_too_large_for_the_quick_sums_are_exact() {
         .collect();
     for gate in [true, false] {
         let (bars, open, _) = oracle(&trades, 100_000, gate);
-        let (got, machine) = run(&trades, &[], &settings(&[100_000], gate)).unwrap();
+        let (got, machine) = run(&trades, &[], &options(&[100_000], gate)).unwrap();
         assert_eq!(got.bars[0], bars);
         assert_eq!(machine.progress[0].bar, open);
     }
@@ -334,6 +333,6 @@ fn a_sum_that_leaves_the_grid_names_its_trade() {
         (0..5).map(|i| plain(i, if i < 3 { 1.0 } else { 1.9 }, 1e21)).collect();
     let trades: Vec<Trade> =
         trades.into_iter().map(|t| Trade { price: t.price * 4.0, ..t }).collect();
-    let error = run(&trades, &[], &settings(&[100_000], true)).map(|_| ()).unwrap_err();
+    let error = run(&trades, &[], &options(&[100_000], true)).map(|_| ()).unwrap_err();
     assert_eq!((error.row, error.problem), (3, Problem::SumBeyondGrid));
 }

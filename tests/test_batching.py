@@ -81,7 +81,7 @@ def test_any_chunks_get_the_same_ids(data: st.DataObject, trades: pl.DataFrame) 
     assert_same_bits(rb.with_bar_id(chunked(trades, lengths), 250, by="symbol"), whole)
     lazy = rb.with_bar_id(batched(trades, lengths), 250, by="symbol")
     assert_same_bits(lazy.collect(engine="streaming"), whole)
-    ids = rb.bar_id(threshold_decimal_bps=250).over("symbol").alias("bar_id")
+    ids = rb.bar_id(rule=250).over("symbol").alias("bar_id")
     assert_same_bits(chunked(trades, lengths).with_columns(ids), whole)
 
 

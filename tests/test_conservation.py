@@ -143,7 +143,7 @@ def test_bars_are_the_groups_of_their_ids(case: Case) -> None:
         high=pl.col("price").max(),
         low=pl.col("price").min(),
         close=pl.col("price").last(),
-        trade_count=pl.len().cast(pl.UInt64),
+        trade_count=pl.len().cast(pl.Int64),
         first_agg_trade_id=pl.col("agg_trade_id").first(),
     )
     shared = [name for name in groups.columns if name != "bar_id"]

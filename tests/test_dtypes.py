@@ -273,7 +273,7 @@ def test_frame_namespaces_mirror_the_functions() -> None:
     expected = rb.range_bars(frame, asked, by="symbol", incomplete="keep")
     assert_same_bits(eager.rangebar.bars(asked, by="symbol", incomplete="keep"), expected)
     assert_same_bits(lazy.rangebar.bars(asked, by="symbol", incomplete="keep").collect(), expected)
-    by_keyword = eager.rangebar.bars(threshold_decimal_bps=asked, by="symbol")
+    by_keyword = eager.rangebar.bars(rule=asked, by="symbol")
     assert_same_bits(by_keyword, rb.range_bars(frame, asked, by="symbol"))
     expected = rb.with_bar_id(frame, 250, by="symbol")
     assert_same_bits(eager.rangebar.with_bar_id(250, by="symbol"), expected)

@@ -113,7 +113,7 @@ def test_a_bad_trade_is_named_by_bar_ids_too(bad: BadTrade) -> None:
         return  # bar ids read nothing else
     place = f"column '{bad.column}', row {bad.row}: "
     with pytest.raises(ComputeError, match=bad.says) as raised:
-        bad.frame.select(rb.bar_id(threshold_decimal_bps=250))
+        bad.frame.select(rb.bar_id(rule=250))
     assert place in str(raised.value)
     for door in ID_DOORS.values():
         with pytest.raises(ComputeError, match=bad.says) as raised:
@@ -133,7 +133,7 @@ def test_a_column_goes_by_the_users_name() -> None:
     frame = with_value("price", 3, NAN).rename({"price": "last px"})
     for label, door in DOORS.items():
         with pytest.raises(ComputeError, match="column 'last px', row 3: ") as raised:
-            door(frame, 250, price="last px")
+            door(frame, 250, columns={"price": "last px"})
         if keeps_type(label):
             assert isinstance(raised.value, rb.InvalidTradeError)
             assert raised.value.column == "last px"
@@ -208,7 +208,7 @@ def test_a_missing_optional_column_is_named_where_it_was_asked_for() -> None:
     for column in ("is_buyer_maker", "agg_trade_id", "first_trade_id", "last_trade_id"):
         for door in DOORS.values():
             with pytest.raises(ColumnNotFoundError, match="nowhere"):
-                door(good(), 250, **{column: "nowhere"})
+                door(good(), 250, columns={column: "nowhere"})
 
 
 def test_a_missing_key_is_named() -> None:
@@ -257,8 +257,8 @@ CALLS: dict[str, Call] = {
     "DataFrame namespace": lambda threshold: namespace(good()).bars(threshold),
     "LazyFrame namespace": lambda threshold: namespace(good().lazy()).bars(threshold),
     "with_bar_id": lambda threshold: rb.with_bar_id(good().lazy(), threshold),
-    "bars": lambda threshold: rb.bars(threshold_decimal_bps=threshold),
-    "bar_id": lambda threshold: rb.bar_id(threshold_decimal_bps=threshold),
+    "bars": lambda threshold: rb.bars(rule=threshold),
+    "bar_id": lambda threshold: rb.bar_id(rule=threshold),
 }
 
 
@@ -272,18 +272,18 @@ def test_a_threshold_out_of_range_fails_at_the_call(call: Call, threshold: int |
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("threshold", [250.0, None, Decimal(250), True, {250: 1}, 0.0025])
 def test_a_threshold_of_a_wrong_type_fails_at_the_call(call: Call, threshold: object) -> None:
-    with pytest.raises(TypeError, match="threshold"):
+    with pytest.raises(TypeError, match="rule"):
         call(threshold)
 
 
 @pytest.mark.parametrize("call", ["DataFrame", "LazyFrame", "bars"])
 def test_lists_of_thresholds_fail_at_the_call(call: str) -> None:
-    with pytest.raises(ValueError, match="threshold"):
+    with pytest.raises(ValueError, match="rule"):
         CALLS[call]([])
     for bad in ([100, 0], [100_001], ["standard", "gigantic"]):
         with pytest.raises(ValueError, match=str(bad[-1])):
             CALLS[call](bad)
-    with pytest.raises(TypeError, match="threshold"):
+    with pytest.raises(TypeError, match="rule"):
         CALLS[call]([100, 2.5])
     with pytest.raises(ValueError, match="100"):
         CALLS[call]([100, "standard"])  # twice the same
@@ -291,7 +291,7 @@ def test_lists_of_thresholds_fail_at_the_call(call: str) -> None:
 
 @pytest.mark.parametrize("call", ["with_bar_id", "bar_id"])
 def test_one_threshold_where_there_is_room_for_one(call: str) -> None:
-    with pytest.raises(ValueError, match="one threshold"):
+    with pytest.raises(ValueError, match="one rule"):
         CALLS[call]([100, 250])
 
 
@@ -304,12 +304,12 @@ def test_unknown_choices_fail_at_the_call() -> None:
         with pytest.raises(TypeError, match="thresold"):
             range_bars(frame, thresold=250)
     with pytest.raises(ValueError, match="maybe"):
-        bars(threshold_decimal_bps=250, incomplete="maybe")
+        bars(rule=250, incomplete="maybe")
 
 
 def test_something_that_is_no_frame_fails_at_the_call() -> None:
     range_bars: Any = rb.range_bars
-    with pytest.raises(TypeError, match=r"LazyFrame|DataFrame"):
+    with pytest.raises(TypeError, match="polars frame"):
         range_bars({"price": [1.0]}, 250)
 
 

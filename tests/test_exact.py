@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import cache
 from typing import Literal
 
@@ -60,7 +61,7 @@ def test_drawn_trades_get_the_ids_of_their_bars(case: Case) -> None:
     for door in ID_DOORS.values():
         out = door(case.trades, case.threshold, by="symbol", same_timestamp_close=gate)
         assert_same_bits(out, expected)
-    ids = rb.bar_id(threshold_decimal_bps=case.threshold, same_timestamp_close=gate)
+    ids = rb.bar_id(rule=case.threshold, same_timestamp_close=gate)
     for engine in ENGINES:
         over = case.trades.lazy().with_columns(ids.over("symbol").alias("bar_id"))
         assert_same_bits(over.collect(engine=engine), expected)
@@ -81,12 +82,7 @@ def test_drawn_trades_with_columns_missing(case: Case, keep: set[str]) -> None:
         actual = door(
             case.trades,
             case.threshold,
-            timestamp=names.timestamp,
-            quantity=names.quantity,
-            is_buyer_maker=names.is_buyer_maker,
-            agg_trade_id=names.agg_trade_id,
-            first_trade_id=names.first_trade_id,
-            last_trade_id=names.last_trade_id,
+            columns=asdict(names),
             incomplete="keep",
         )
         assert_bars_equal(actual, expected)
@@ -158,7 +154,7 @@ def test_real_trades_get_the_ids_of_their_bars(name: str, gate_lifted: bool) -> 
     real = real_trades(name).head(30_000)
     for threshold in (10, 25, 100):
         ids = oracle_bar_ids(real, threshold, same_timestamp_close=gate_lifted)
-        expression = rb.bar_id(threshold_decimal_bps=threshold, same_timestamp_close=gate_lifted)
+        expression = rb.bar_id(rule=threshold, same_timestamp_close=gate_lifted)
         assert_same_bits(real.with_columns(bar_id=expression), real.with_columns(ids))
 
 

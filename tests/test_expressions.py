@@ -23,7 +23,7 @@ def test_select_eager() -> None:
     bars = frame.select(bars_expression(frame, 500)).unnest("bars")
     assert bars.height > 50
     assert_bars_equal(bars, oracle_bars(frame, 500))
-    ids = frame.select(rb.bar_id(threshold_decimal_bps=500))
+    ids = frame.select(rb.bar_id(rule=500))
     assert_same_bits(ids, oracle_bar_ids(frame, 500).to_frame(ids.columns[0]))
 
 
@@ -38,7 +38,7 @@ def test_select_lazy(engine: EngineType) -> None:
 @EVERY_ENGINE
 def test_with_columns(engine: EngineType) -> None:
     frame = walk()
-    lazy = frame.lazy().with_columns(rb.bar_id(threshold_decimal_bps=500).alias("bar_id"))
+    lazy = frame.lazy().with_columns(rb.bar_id(rule=500).alias("bar_id"))
     assert lazy.collect_schema()["bar_id"] == pl.UInt32
     expected = frame.with_columns(oracle_bar_ids(frame, 500))
     assert_same_bits(lazy.collect(engine=engine), expected)
@@ -47,7 +47,7 @@ def test_with_columns(engine: EngineType) -> None:
 @EVERY_ENGINE
 def test_over_a_key(engine: EngineType) -> None:
     frame = walk()
-    ids = rb.bar_id(threshold_decimal_bps=500).over("symbol").alias("bar_id")
+    ids = rb.bar_id(rule=500).over("symbol").alias("bar_id")
     expected = frame.with_columns(oracle_bar_ids(frame, 500, by=["symbol"]))
     assert_same_bits(frame.lazy().with_columns(ids).collect(engine=engine), expected)
     assert_same_bits(frame.with_columns(ids), expected)
@@ -79,7 +79,7 @@ def test_group_by_with_bar_ids(engine: EngineType) -> None:
     grouped = (
         frame.lazy()
         .group_by("symbol", maintain_order=True)
-        .agg(rb.bar_id(threshold_decimal_bps=500).alias("bar_id"), "agg_trade_id")
+        .agg(rb.bar_id(rule=500).alias("bar_id"), "agg_trade_id")
         .explode("bar_id", "agg_trade_id")
         .sort("agg_trade_id")
     )
@@ -100,7 +100,7 @@ def test_groups_without_a_closed_bar_have_an_empty_list(engine: EngineType) -> N
     lists = (
         frame.lazy()
         .group_by("symbol", maintain_order=True)
-        .agg(rb.bars(threshold_decimal_bps=250))
+        .agg(rb.bars(rule=250))
         .select("symbol", pl.col("bars").list.len())
     )
     assert lists.collect(engine=engine).rows() == [("quiet", 0), ("wild", 1)]
@@ -132,7 +132,7 @@ def test_shapes_of_input(shape: Callable[[pl.DataFrame], pl.DataFrame], engine: 
         assert_bars_equal(frame.select(expression).unnest("bars"), expected)
         lazy = frame.lazy().select(expression).unnest("bars")
         assert_bars_equal(lazy.collect(engine=engine), expected)
-    ids = rb.bar_id(threshold_decimal_bps=500).alias("bar_id")
+    ids = rb.bar_id(rule=500).alias("bar_id")
     expected = frame.with_columns(oracle_bar_ids(frame, 500))
     assert_same_bits(frame.with_columns(ids), expected)
     assert_same_bits(frame.lazy().with_columns(ids).collect(engine=engine), expected)
@@ -151,7 +151,7 @@ def test_the_expression_sees_the_rows_that_a_filter_leaves(engine: EngineType) -
 def test_a_filter_after_the_ids_does_not_change_them(engine: EngineType) -> None:
     frame = walk()
     ids = oracle_bar_ids(frame, 500)
-    lazy = frame.lazy().with_columns(rb.bar_id(threshold_decimal_bps=500).alias("bar_id"))
+    lazy = frame.lazy().with_columns(rb.bar_id(rule=500).alias("bar_id"))
     for predicate in (pl.col("bar_id") == 3, pl.col("quantity") > 5):
         expected = frame.with_columns(ids).filter(predicate)
         assert_same_bits(lazy.filter(predicate).collect(engine=engine), expected)
@@ -169,7 +169,7 @@ def test_inputs_may_be_expressions(engine: EngineType) -> None:
         pl.col("cents") / 100,
         pl.col("timestamp").dt.cast_time_unit("us"),
         pl.col("quantity"),
-        threshold_decimal_bps=500,
+        rule=500,
     )
     bars = cents.lazy().select(expression).unnest("bars").collect(engine=engine)
     again = cents.with_columns(price=pl.col("cents") / 100)
@@ -178,15 +178,15 @@ def test_inputs_may_be_expressions(engine: EngineType) -> None:
 
 def test_names_of_results() -> None:
     frame = walk(20)
-    assert frame.select(rb.bars(threshold_decimal_bps=250)).columns == ["bars"]
-    renamed = frame.select(rb.bar_id(threshold_decimal_bps=250).alias("mine"))
+    assert frame.select(rb.bars(rule=250)).columns == ["bars"]
+    renamed = frame.select(rb.bar_id(rule=250).alias("mine"))
     assert renamed.columns == ["mine"]
 
 
 @EVERY_ENGINE
 def test_several_thresholds_in_one_expression(engine: EngineType) -> None:
     frame = walk()
-    several = rb.bars(threshold_decimal_bps=[500, "standard"], incomplete="keep")
+    several = rb.bars(rule=[500, "standard"], incomplete="keep")
     bars = frame.lazy().select(several).unnest("bars").collect(engine=engine)
     expected = oracle_bars(frame, [500, 100], columns=Columns(), incomplete="keep")
     assert_bars_equal(bars, expected)
@@ -195,8 +195,7 @@ def test_several_thresholds_in_one_expression(engine: EngineType) -> None:
 def test_several_thresholds_side_by_side() -> None:
     frame = walk()
     ids = frame.select(
-        rb.bar_id(threshold_decimal_bps=threshold).alias(str(threshold))
-        for threshold in (100, 250, 500)
+        rb.bar_id(rule=threshold).alias(str(threshold)) for threshold in (100, 250, 500)
     )
     for threshold in (100, 250, 500):
         expected = oracle_bar_ids(frame, threshold, name=str(threshold))
@@ -222,7 +221,7 @@ def test_the_namespace_on_expressions(engine: EngineType) -> None:
 
 def test_presets_are_thresholds() -> None:
     frame = walk()
-    assert rb.THRESHOLD_PRESETS == {
+    assert rb.rules.PRESETS == {
         "micro": 10,
         "tight": 50,
         "standard": 100,
@@ -230,8 +229,8 @@ def test_presets_are_thresholds() -> None:
         "wide": 500,
         "macro": 1000,
     }
-    for preset, threshold in rb.THRESHOLD_PRESETS.items():
-        by_name = frame.select(rb.bars(threshold_decimal_bps=preset)).unnest("bars")
+    for preset, threshold in rb.rules.PRESETS.items():
+        by_name = frame.select(rb.bars(rule=preset)).unnest("bars")
         assert_bars_equal(by_name, oracle_bars(frame, threshold, columns=Columns()))
 
 
@@ -239,10 +238,10 @@ def test_presets_are_thresholds() -> None:
 def test_without_a_clock(engine: EngineType) -> None:
     frame = walk().drop("timestamp")
     names = Columns(timestamp=None)
-    ids = rb.bar_id("price", None, threshold_decimal_bps=500).alias("bar_id")
+    ids = rb.bar_id("price", None, rule=500).alias("bar_id")
     expected = frame.with_columns(oracle_bar_ids(frame, 500, columns=names))
     assert_same_bits(frame.lazy().with_columns(ids).collect(engine=engine), expected)
-    bars = rb.bars("price", None, None, threshold_decimal_bps=500)
+    bars = rb.bars("price", None, None, rule=500)
     out = frame.lazy().select(bars).unnest("bars").collect(engine=engine)
     expected = oracle_bars(frame, 500, columns=Columns(timestamp=None, quantity=None))
     assert_bars_equal(out, expected)
@@ -252,10 +251,10 @@ def test_without_a_clock(engine: EngineType) -> None:
 def test_an_expression_that_is_not_elementwise_is_not_split(engine: EngineType) -> None:
     # Marked elementwise it would stream in batches, each of which starts a new bar, and be wrong.
     frame = walk(300_000)
-    ids = rb.bar_id(threshold_decimal_bps=2000)
+    ids = rb.bar_id(rule=2000)
     whole = frame.select(ids).to_series()
     lazy = frame.lazy().select(ids).collect(engine=engine).to_series()
     assert lazy.to_list() == whole.to_list()
     assert whole.is_sorted()
-    bars = frame.lazy().select(rb.bars(threshold_decimal_bps=2000)).unnest("bars")
+    bars = frame.lazy().select(rb.bars(rule=2000)).unnest("bars")
     assert bars.collect(engine=engine).height in (whole[-1], whole[-1] + 1)

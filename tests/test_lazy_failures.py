@@ -209,9 +209,10 @@ path, engine, what = sys.argv[1:]
 # No clock, so that the same file may come again and again.
 trades = pl.scan_parquet([path] * 20_000)
 if what == "bars":
-    lazy = rb.range_bars(trades, 100_000, timestamp=None).select("close")
+    lazy = rb.range_bars(trades, 100_000, columns={"timestamp": None}).select("close")
 else:
-    lazy = rb.with_bar_id(trades, 100_000, timestamp=None).select(pl.col("bar_id").max())
+    lazy = rb.with_bar_id(trades, 100_000, columns={"timestamp": None})
+    lazy = lazy.select(pl.col("bar_id").max())
 print("started", flush=True)
 # Both Polars and Python answer to the signal, so that the exception may come twice in a row.
 try:
@@ -230,7 +231,7 @@ for thread in threading.enumerate():
         assert not thread.is_alive(), f"{thread} outlived the query"
 # The interpreter is as good as new.
 frame = pl.DataFrame({"price": [1.0, 2.0]})
-again = rb.range_bars(frame.lazy(), 250, timestamp=None, quantity=None).collect()
+again = rb.range_bars(frame.lazy(), 250, columns={"timestamp": None, "quantity": None}).collect()
 print(again.height, flush=True)
 """
 

@@ -251,8 +251,8 @@ def test_a_pickled_plan_runs_in_another_process(
 def test_expressions_survive_pickling() -> None:
     frame = walk()
     for expression in (
-        rb.bar_id(threshold_decimal_bps=500).over("symbol"),
-        rb.bars(threshold_decimal_bps="wide", is_buyer_maker="is_buyer_maker"),
+        rb.bar_id(rule=500).over("symbol"),
+        rb.bars(rule="wide", is_buyer_maker="is_buyer_maker"),
     ):
         again = pickle.loads(pickle.dumps(expression))
         assert_same_bits(frame.select(again), frame.select(expression))

@@ -99,6 +99,7 @@ def test_sides_and_ids() -> None:
     )
     (bar,) = oracle_bars(frame, 1000).to_dicts()
     assert bar == {
+        "bar_id": 0,
         "open_time": 0,
         "close_time": 2,
         "open": 100.0,
@@ -170,7 +171,8 @@ def test_a_cut_bar_stands_where_the_cutting_trade_stands() -> None:
     bars = oracle_bars(
         frame, 1000, by=["symbol"], max_gap="10ms", time_unit="ms", incomplete="keep"
     )
-    assert bars.select("symbol", "open_time", "is_complete").rows() == [
+    times = pl.col("open_time").dt.epoch("ms")
+    assert bars.select("symbol", times, "is_complete").rows() == [
         ("a", 0, True),
         ("b", 0, False),
         ("b", 20, True),
@@ -185,7 +187,7 @@ def test_a_reset_cuts_at_the_calendar_boundary() -> None:
     # Polars' weeks begin on Monday, here on the 8th; a day earlier begins on Sunday, the 7th.
     by_week = oracle_bars(frame, 1000, reset="1w", incomplete="keep")
     assert by_week["trade_count"].to_list() == [2, 1]
-    from_sunday = oracle_bars(frame, 1000, reset="1w", offset="-1d", incomplete="keep")
+    from_sunday = oracle_bars(frame, 1000, reset="1w", reset_offset="-1d", incomplete="keep")
     assert from_sunday["trade_count"].to_list() == [1, 2]
 
 

@@ -336,10 +336,10 @@ class TestCheckpointTexts:
         return processor.checkpoint()
 
     def test_a_new_processor_has_one_too(self):
-        text = rb.RangeBarProcessor(250, by="symbol", reset="1w", offset="-1d").checkpoint()
+        text = rb.RangeBarProcessor(250, by="symbol", reset="1w", reset_offset="-1d").checkpoint()
         processor = rb.RangeBarProcessor.from_checkpoint(text)
         trades = spread(200)
-        want = rb.range_bars(trades, 250, by="symbol", reset="1w", offset="-1d")
+        want = rb.range_bars(trades, 250, by="symbol", reset="1w", reset_offset="-1d")
         assert_same_bits(processor.push(trades), want)
 
     def test_it_is_json(self):

@@ -31,7 +31,7 @@ def test_the_rules_name_the_presets():
     import rangebar_polars as rb
 
     text = (REPOSITORY / "README.md").read_text()
-    for name, threshold in rb.THRESHOLD_PRESETS.items():
+    for name, threshold in rb.rules.PRESETS.items():
         assert f"`{name}` {threshold}" in text
 
 

@@ -20,9 +20,7 @@ class Expression:
 
     def run(self) -> None:
         """Build the plan and collect it."""
-        bars = rb.bars(
-            threshold_decimal_bps=self._job.thresholds[0], is_buyer_maker="is_buyer_maker"
-        )
+        bars = rb.bars(rule=self._job.thresholds[0], is_buyer_maker="is_buyer_maker")
         trades = pl.scan_parquet(list(self._job.paths))
         self._bars = trades.select(bars).collect(engine="streaming").unnest("bars")
 

@@ -54,7 +54,7 @@ class FrameExpression(_InMemory):
     def run(self) -> None:
         """Make the bars."""
         bars = rb.bars(
-            threshold_decimal_bps=self._threshold,
+            rule=self._threshold,
             is_buyer_maker="is_buyer_maker",
             agg_trade_id="agg_trade_id" if self._has_ids else None,
             first_trade_id="first_trade_id" if self._has_ids else None,

@@ -192,10 +192,10 @@ def _frame(
         "close": closed.get_column("price"),
         "volume": pl.Series(floats[:, _VOLUME]),
         "turnover": pl.Series(floats[:, _TURNOVER]),
-        "trade_count": pl.Series(ints[:, _COUNT], dtype=pl.UInt64),
+        "trade_count": pl.Series(ints[:, _COUNT], dtype=pl.Int64),
         "buy_volume": pl.Series(floats[:, _BUY_VOLUME]),
         "buy_turnover": pl.Series(floats[:, _BUY_TURNOVER]),
-        "buy_trade_count": pl.Series(ints[:, _BUYS], dtype=pl.UInt64),
+        "buy_trade_count": pl.Series(ints[:, _BUYS], dtype=pl.Int64),
         "close_row": pl.Series(ints[:, _CLOSE_ROW]),
     }
     return pl.DataFrame(columns)

@@ -60,10 +60,10 @@ class PolarsSlices:
                 close=pl.col("price").last(),
                 volume=pl.col("quantity").sum(),
                 turnover=turnover.sum(),
-                trade_count=pl.len().cast(pl.UInt64),
+                trade_count=pl.len().cast(pl.Int64),
                 buy_volume=pl.col("quantity").filter(buys).sum(),
                 buy_turnover=turnover.filter(buys).sum(),
-                buy_trade_count=buys.sum().cast(pl.UInt64),
+                buy_trade_count=buys.sum().cast(pl.Int64),
             )
             .drop("number")
             .collect(engine="streaming")

@@ -49,15 +49,19 @@ def from_text(text: str) -> dict[str, Origin]:
     if note["format"] != _FORMAT:
         msg = f"format {note['format']}, this version reads {_FORMAT}"
         raise ValueError(msg)
-    return {
-        name: Origin(
-            str(entry["name"]),
-            str(entry["sha256"]),
+    origins: dict[str, Origin] = {}
+    for name, entry in dict[str, Any](note["files"]).items():
+        origin = Origin(
+            entry["name"],
+            entry["sha256"],
             date.fromisoformat(entry["first_day"]),
             date.fromisoformat(entry["last_day"]),
         )
-        for name, entry in note["files"].items()
-    }
+        if origin.name != name or not isinstance(origin.sha256, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            msg = f"the entry of {name!r} names another file, or its hash is not a text"
+            raise ValueError(msg)
+        origins[name] = origin
+    return origins
 
 
 def read_manifest(path: Path) -> dict[str, Origin]:
@@ -72,6 +76,6 @@ def read_manifest(path: Path) -> dict[str, Origin]:
         return from_text(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         msg = f"{path}: not a manifest of this store, or damaged: {error}"
         raise RangeBarError(msg) from error

@@ -16,7 +16,11 @@ def as_dtype(
     values: pl.Series, dtype: pl.DataType | type[pl.DataType], *, strict: bool = True
 ) -> pl.Series:
     """Cast a series."""
-    return cast("pl.Series", values.cast(dtype, strict=strict))  # pyright: ignore[reportUnknownMemberType]
+<<<<<<< HEAD
+    return values.cast(dtype, strict=strict)
+=======
+    return values.cast(dtype, strict=strict)  # pyright: ignore[reportUnknownMemberType]
+>>>>>>> wt-store
 
 
 def int_sum(values: pl.Series) -> int:

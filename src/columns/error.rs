@@ -1,9 +1,10 @@
 //! Errors on their way out, with the user's own column names and timestamps in them.
 
-use polars::prelude::{AnyValue, DataType, PolarsError, polars_err};
+use polars::prelude::{PolarsError, polars_err};
 
+use super::input::Layout;
 use crate::core::checkpoint::CheckpointError;
-use crate::core::error::{SettingsError, TradeError};
+use crate::core::error::{OptionsError, TradeError};
 
 /// What a push can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -12,9 +13,12 @@ pub enum Error {
     #[error("{message}")]
     Trade { message: String, column: String, row: u64, value: String },
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Options(#[from] OptionsError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// A value that a call must have.
+    #[error("{0}")]
+    Missing(String),
     /// A column of a type that holds no trades, and the like.
     #[error("{0}")]
     Input(String),
@@ -25,12 +29,14 @@ pub enum Error {
 impl Error {
     /// Puts a trade's error into the user's words.
     #[must_use]
-    pub fn trade(error: &TradeError, column: &str, time_dtype: Option<&DataType>) -> Self {
-        let time = |t: i64| match time_dtype {
-            Some(DataType::Datetime(unit, zone)) => {
-                AnyValue::Datetime(t, *unit, zone.as_ref()).to_string()
+    pub fn trade(error: &TradeError, column: &str, layout: &Layout) -> Self {
+        let time = |t: i64| match layout.time_unit() {
+            // As it stands in the column, and what the unit makes of it.
+            Some(unit) if layout.time_unit_is_claimed() => {
+                format!("{t} ({} with time_unit='{}')", unit.format(t, None), unit.name())
             }
-            _ => t.to_string(),
+            Some(unit) => unit.format(t, layout.time_zone()),
+            None => t.to_string(),
         };
         let value = match error.value {
             crate::core::error::Value::Time(t) => time(t),

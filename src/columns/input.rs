@@ -3,7 +3,8 @@
 use polars::prelude::*;
 
 use super::error::Error;
-use crate::core::error::{Field as Role, Problem, TradeError, Value};
+use crate::core::error::{Field as Role, OptionsError, Problem, TradeError, Value};
+use crate::core::time::TimeUnit;
 use crate::core::trades::{Bits, Numbers, Trades};
 
 /// Every part that a column can play, in the order in which columns are looked at.
@@ -21,6 +22,8 @@ pub const ROLES: [Role; 7] = [
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layout {
     columns: Vec<(Role, PlSmallStr, DataType)>,
+    /// What an Int64 time column counts, where that was said.
+    time_unit: Option<TimeUnit>,
 }
 
 impl Layout {
@@ -28,11 +31,57 @@ impl Layout {
     ///
     /// # Errors
     /// If a dtype does not fit, naming column and dtype.
-    pub fn new(columns: Vec<(Role, PlSmallStr, DataType)>) -> Result<Self, Error> {
+    pub fn new(
+        columns: Vec<(Role, PlSmallStr, DataType)>,
+        time_unit: Option<TimeUnit>,
+    ) -> Result<Self, Error> {
         for (role, name, dtype) in &columns {
             check_dtype(*role, name, dtype)?;
         }
-        Ok(Self { columns })
+        let layout = Self { columns, time_unit };
+        if let (Some(given), Some(dtype @ DataType::Datetime(unit, _))) =
+            (time_unit, layout.dtype(Role::Timestamp))
+            && time_unit_of(*unit) != given
+        {
+            let (given, dtype) = (given.name(), dtype.to_string());
+            return Err(OptionsError::OtherTimeUnit { given, dtype }.into());
+        }
+        Ok(layout)
+    }
+
+    /// What the time column counts, if that is known.
+    #[must_use]
+    pub fn time_unit(&self) -> Option<TimeUnit> {
+        match self.dtype(Role::Timestamp) {
+            Some(DataType::Datetime(unit, _)) => Some(time_unit_of(*unit)),
+            Some(_) => self.time_unit,
+            None => None,
+        }
+    }
+
+    /// The zone whose clock on the wall the times are read by.
+    #[must_use]
+    pub fn time_zone(&self) -> Option<&str> {
+        match self.dtype(Role::Timestamp) {
+            Some(DataType::Datetime(_, zone)) => zone.as_ref().map(|zone| zone.as_str()),
+            _ => None,
+        }
+    }
+
+    /// The dtype of the bars' times.
+    #[must_use]
+    pub fn time_dtype(&self) -> DataType {
+        match (self.dtype(Role::Timestamp), self.time_unit()) {
+            (Some(dtype @ DataType::Datetime(..)), _) => dtype.clone(),
+            (Some(_), Some(unit)) => DataType::Datetime(polars_unit(unit), None),
+            _ => DataType::Int64,
+        }
+    }
+
+    /// Whether the unit of the times is only what the user says, and not the column's own.
+    #[must_use]
+    pub fn time_unit_is_claimed(&self) -> bool {
+        self.time_unit.is_some() && self.dtype(Role::Timestamp) == Some(&DataType::Int64)
     }
 
     #[must_use]
@@ -51,27 +100,43 @@ impl Layout {
         self.columns.iter().find(|c| c.0 == role).map_or(role.name(), |c| c.1.as_str())
     }
 
-    pub fn columns(&self) -> impl Iterator<Item = (Role, &PlSmallStr)> {
-        self.columns.iter().map(|c| (c.0, &c.1))
-    }
-
     /// Puts a trade's error into the user's words.
     #[must_use]
     pub fn error(&self, error: &TradeError) -> Error {
-        Error::trade(error, self.name(error.field), self.dtype(Role::Timestamp))
+        Error::trade(error, self.name(error.field), self)
+    }
+}
+
+fn time_unit_of(unit: polars::prelude::TimeUnit) -> TimeUnit {
+    match unit {
+        polars::prelude::TimeUnit::Nanoseconds => TimeUnit::Nanosecond,
+        polars::prelude::TimeUnit::Microseconds => TimeUnit::Microsecond,
+        polars::prelude::TimeUnit::Milliseconds => TimeUnit::Millisecond,
+    }
+}
+
+fn polars_unit(unit: TimeUnit) -> polars::prelude::TimeUnit {
+    match unit {
+        TimeUnit::Nanosecond => polars::prelude::TimeUnit::Nanoseconds,
+        TimeUnit::Microsecond => polars::prelude::TimeUnit::Microseconds,
+        TimeUnit::Millisecond => polars::prelude::TimeUnit::Milliseconds,
     }
 }
 
 fn check_dtype(role: Role, name: &str, dtype: &DataType) -> Result<(), Error> {
     let (good, want) = match role {
-        Role::Timestamp => {
-            (matches!(dtype, DataType::Datetime(..) | DataType::Int64), "Datetime or Int64")
-        }
+        Role::Timestamp => (
+            matches!(dtype, DataType::Datetime(..) | DataType::Int64),
+            "Datetime or Int64 (cast other integers with .cast(pl.Int64); text and other units with rb.normalize)",
+        ),
         Role::Price | Role::Quantity => (
             dtype.is_float() || dtype.is_integer() || dtype.is_decimal(),
-            "a float, an integer or a Decimal (cast text with .cast(pl.Float64) or .cast(pl.Decimal(38, 8)))",
+            "a float, an integer or a Decimal (for text use rb.normalize)",
         ),
-        Role::IsBuyerMaker => (dtype.is_bool(), "Boolean"),
+        Role::IsBuyerMaker => (
+            dtype.is_bool(),
+            "Boolean, true where the taker sold (for other sides use rb.normalize)",
+        ),
         Role::AggTradeId | Role::FirstTradeId | Role::LastTradeId => {
             (dtype.is_integer(), "an integer")
         }
@@ -92,7 +157,7 @@ pub struct Batch {
     len: usize,
     /// The first null, which ends what can be read.
     null: Option<(Role, usize)>,
-    /// Ends of the stretches over which every column is contiguous.
+    /// Ends of the parts in which every column is contiguous.
     ends: Vec<usize>,
 }
 
@@ -167,12 +232,12 @@ impl Batch {
         })
     }
 
-    /// Calls `f` with every contiguous stretch of at most `most` rows as `(first row, trades)`, in
+    /// Calls `f` with every contiguous part of at most `most` rows as `(first row, trades)`, in
     /// order.
     ///
     /// # Errors
     /// The first error of `f`.
-    pub fn stretches(
+    pub fn parts(
         &self,
         offset: u64,
         most: usize,

@@ -2,6 +2,7 @@
 
 use polars::chunked_array::ops::row_encode::encode_rows_unordered;
 use polars::prelude::*;
+use polars_arrow::array::View;
 
 use super::error::Error;
 
@@ -18,11 +19,51 @@ fn quick_hash(bits: u128) -> usize {
     (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - FOUND_BITS)) as usize
 }
 
+/// Whether all values are known to be the same.
+fn is_constant(column: &Series) -> bool {
+    if column.null_count() > 0 {
+        return false;
+    }
+    let column = column.to_physical_repr();
+    macro_rules! flat {
+        ($array:expr) => {{
+            let Ok(array) = $array else { return false };
+            all_equal(array.downcast_iter().map(|chunk| chunk.values().as_slice()))
+        }};
+    }
+    match column.dtype() {
+        DataType::String => {
+            let Ok(texts) = column.str() else { return false };
+            // A view is the text itself if that is short, else the place where it stands in its own
+            // chunk: of two chunks the same place says nothing.
+            let views = || texts.downcast_iter().map(|chunk| chunk.views().as_slice());
+            let short = views().flatten().next().is_some_and(View::is_inline);
+            (short || texts.chunks().len() == 1) && all_equal(views())
+        }
+        DataType::UInt8 => flat!(column.u8()),
+        DataType::UInt16 => flat!(column.u16()),
+        DataType::UInt32 => flat!(column.u32()),
+        DataType::Int32 => flat!(column.i32()),
+        DataType::Int64 => flat!(column.i64()),
+        _ => false,
+    }
+}
+
+/// Whether all values of all chunks are equal.
+fn all_equal<'a, T: PartialEq + Copy + 'a>(mut chunks: impl Iterator<Item = &'a [T]>) -> bool {
+    let mut first = None;
+    chunks.all(|chunk| {
+        let Some(&value) = chunk.first() else { return true };
+        let first = *first.get_or_insert(value);
+        // A few at a time, without a way out in between: then many are compared at once, and yet
+        // little is looked at where keys alternate.
+        chunk.chunks(512).all(|some| some.iter().fold(true, |same, v| same & (*v == first)))
+    })
+}
+
 /// Every key seen so far.
 #[derive(Clone)]
 pub struct Keys {
-    names: Vec<PlSmallStr>,
-    dtypes: Vec<DataType>,
     /// The row encoding of a key to its number.
     numbers: PlHashMap<Box<[u8]>, u32>,
     /// The same for short texts, by their view: what a symbol mostly is, and needs no encoding.
@@ -39,11 +80,8 @@ impl Keys {
     #[must_use]
     pub fn new(fields: Vec<(PlSmallStr, DataType)>) -> Self {
         let schema: Schema =
-            fields.iter().cloned().map(|(name, dtype)| Field::new(name, dtype)).collect();
-        let (names, dtypes) = fields.into_iter().unzip();
+            fields.into_iter().map(|(name, dtype)| Field::new(name, dtype)).collect();
         Self {
-            names,
-            dtypes,
             numbers: PlHashMap::default(),
             short: PlHashMap::default(),
             found: vec![NOT_FOUND; 1 << FOUND_BITS].into(),
@@ -56,14 +94,17 @@ impl Keys {
         self.numbers.len()
     }
 
-    #[must_use]
-    pub fn names(&self) -> &[PlSmallStr] {
-        &self.names
-    }
-
-    #[must_use]
-    pub fn fields(&self) -> Vec<Field> {
-        self.names.iter().zip(&self.dtypes).map(|(n, d)| Field::new(n.clone(), d.clone())).collect()
+    /// Number of the key that all rows have, if they have the same: told by a look at the columns,
+    /// for most files have one symbol. Nothing where that would take more than a look.
+    ///
+    /// # Errors
+    /// If the columns cannot be encoded.
+    pub fn shared(&mut self, columns: &[Series]) -> Result<Option<u32>, Error> {
+        if !columns.iter().all(is_constant) {
+            return Ok(None);
+        }
+        let first: Vec<Series> = columns.iter().map(|column| column.head(Some(1))).collect();
+        Ok(self.number(&first)?.first().copied())
     }
 
     /// Number of each row's key; keys not seen before get the next numbers.

@@ -6,6 +6,7 @@ use super::input::Layout;
 use crate::core::bar::Bar;
 use crate::core::error::Field as Role;
 use crate::core::price::{price_to_f64, turnover_to_f64, units_to_f64, vwap};
+use crate::core::rule::Rule;
 
 /// A bar on its way out.
 #[derive(Debug, Clone)]
@@ -14,17 +15,22 @@ pub struct Ended {
     /// Row of the trade that closed it or cut it off, from the start of the stream.
     pub row: u64,
     pub key: u32,
-    /// Index among the thresholds asked for.
-    pub threshold: u32,
+    /// Counts the bars of the key and the rule, from 0.
+    pub id: u32,
+    /// Index among the rules asked for.
+    pub rule: u32,
     pub complete: bool,
 }
 
 impl Ended {
-    /// Bars come as their last trades stand in the input; a bar cut off at a trade comes before
-    /// one that this trade closes; then by threshold.
+    /// Bars come as their last trades stand in the input. Those cut off before a trade come before
+    /// those that this trade closes, in the order of their opening trades, as those that remain at
+    /// the end do: so the bars of a run that is split at its resets are those of the whole. Then by
+    /// rule.
     #[must_use]
-    pub fn order(&self) -> (u64, bool, u32) {
-        (self.row, self.complete, self.threshold)
+    pub fn order(&self) -> (u64, bool, u64, u32) {
+        let opened = if self.complete { 0 } else { self.bar.open_row };
+        (self.row, self.complete, opened, self.rule)
     }
 }
 
@@ -35,8 +41,9 @@ enum Source {
     Time(fn(&[Ended], &mut Vec<i64>)),
     Float(fn(&[Ended], &mut Vec<f64>)),
     MaybeFloat(fn(&[Ended], &mut Vec<Option<f64>>)),
-    Count(fn(&[Ended], &mut Vec<u64>)),
-    Id(fn(&[Ended], &mut Vec<i64>)),
+    /// A count or an id of the input. Signed, so that a difference of two counts is what it says.
+    Integer(fn(&[Ended], &mut Vec<i64>)),
+    BarId(fn(&[Ended], &mut Vec<u32>)),
     Flag(fn(&[Ended], &mut Vec<bool>)),
 }
 
@@ -52,7 +59,8 @@ struct Spec(&'static str, &'static [Role], Source);
 
 use Role::{AggTradeId, FirstTradeId, IsBuyerMaker, LastTradeId, Quantity, Timestamp};
 
-const SPECS: [Spec; 22] = [
+const SPECS: [Spec; 23] = [
+    Spec("bar_id", &[], each!(BarId, |e| e.id)),
     Spec("open_time", &[Timestamp], each!(Time, |e| e.bar.open_time)),
     Spec("close_time", &[Timestamp], each!(Time, |e| e.bar.close_time)),
     Spec("open", &[], each!(Float, |e| price_to_f64(e.bar.open))),
@@ -62,11 +70,11 @@ const SPECS: [Spec; 22] = [
     Spec("volume", &[Quantity], each!(Float, |e| units_to_f64(e.bar.sums.volume))),
     Spec("turnover", &[Quantity], each!(Float, |e| turnover_to_f64(e.bar.sums.turnover))),
     Spec("vwap", &[Quantity], each!(MaybeFloat, |e| vwap(e.bar.sums.turnover, e.bar.sums.volume))),
-    Spec("trade_count", &[], each!(Count, |e| e.bar.trade_count)),
+    Spec("trade_count", &[], each!(Integer, |e| e.bar.trade_count.cast_signed())),
     Spec(
         "individual_trade_count",
         &[FirstTradeId, LastTradeId],
-        each!(Count, |e| e.bar.sums.individual_count),
+        each!(Integer, |e| e.bar.sums.individual_count.cast_signed()),
     ),
     Spec(
         "buy_volume",
@@ -88,21 +96,25 @@ const SPECS: [Spec; 22] = [
         &[Quantity, IsBuyerMaker],
         each!(Float, |e| turnover_to_f64(e.bar.sums.turnover - e.bar.sums.buy_turnover)),
     ),
-    Spec("buy_trade_count", &[IsBuyerMaker], each!(Count, |e| e.bar.sums.buy_count)),
+    Spec(
+        "buy_trade_count",
+        &[IsBuyerMaker],
+        each!(Integer, |e| e.bar.sums.buy_count.cast_signed()),
+    ),
     Spec(
         "sell_trade_count",
         &[IsBuyerMaker],
-        each!(Count, |e| e.bar.trade_count - e.bar.sums.buy_count),
+        each!(Integer, |e| (e.bar.trade_count - e.bar.sums.buy_count).cast_signed()),
     ),
-    Spec("first_agg_trade_id", &[AggTradeId], each!(Id, |e| e.bar.first.agg_trade)),
-    Spec("last_agg_trade_id", &[AggTradeId], each!(Id, |e| e.bar.last.agg_trade)),
-    Spec("first_trade_id", &[FirstTradeId], each!(Id, |e| e.bar.first.trade)),
-    Spec("last_trade_id", &[LastTradeId], each!(Id, |e| e.bar.last.trade)),
+    Spec("first_agg_trade_id", &[AggTradeId], each!(Integer, |e| e.bar.first.agg_trade)),
+    Spec("last_agg_trade_id", &[AggTradeId], each!(Integer, |e| e.bar.last.agg_trade)),
+    Spec("first_trade_id", &[FirstTradeId], each!(Integer, |e| e.bar.first.trade)),
+    Spec("last_trade_id", &[LastTradeId], each!(Integer, |e| e.bar.last.trade)),
     Spec("is_complete", &[], each!(Flag, |e| e.complete)),
 ];
 
-/// Name of the column that tells thresholds apart.
-pub const THRESHOLD: &str = "threshold_decimal_bps";
+/// Name of the column that tells rules apart, where all of them are ranges.
+const THRESHOLD: &str = "threshold_decimal_bps";
 
 /// Names of all columns a frame of bars can have, keys apart.
 #[must_use]
@@ -114,25 +126,22 @@ pub fn names() -> Vec<&'static str> {
 pub struct Output {
     specs: Vec<&'static Spec>,
     time: DataType,
-    /// Thresholds by index, where several were asked for.
+    /// Thresholds by rule, where several were asked for.
     thresholds: Option<Vec<u32>>,
 }
 
 impl Output {
     /// Columns that `layout` allows; of these only the `wanted`.
     #[must_use]
-    pub fn new(layout: &Layout, thresholds: &[u32], wanted: Option<&[String]>) -> Self {
+    pub fn new(layout: &Layout, rules: &[Rule], wanted: Option<&[String]>) -> Self {
         let asked = |name: &str| wanted.is_none_or(|w| w.iter().any(|w| w == name));
         let specs = SPECS
             .iter()
             .filter(|spec| spec.1.iter().all(|&role| layout.has(role)) && asked(spec.0))
             .collect();
-        let many = thresholds.len() > 1 && asked(THRESHOLD);
-        Self {
-            specs,
-            time: layout.dtype(Role::Timestamp).cloned().unwrap_or(DataType::Int64),
-            thresholds: many.then(|| thresholds.to_vec()),
-        }
+        let thresholds = rules.iter().map(|Rule::Range(threshold)| threshold.decimal_bps());
+        let many = rules.len() > 1 && asked(THRESHOLD);
+        Self { specs, time: layout.time_dtype(), thresholds: many.then(|| thresholds.collect()) }
     }
 
     /// Parts of the input that the columns are made of, apart from time and price.
@@ -154,8 +163,8 @@ impl Output {
             let dtype = match spec.2 {
                 Source::Time(_) => self.time.clone(),
                 Source::Float(_) | Source::MaybeFloat(_) => DataType::Float64,
-                Source::Count(_) => DataType::UInt64,
-                Source::Id(_) => DataType::Int64,
+                Source::Integer(_) => DataType::Int64,
+                Source::BarId(_) => DataType::UInt32,
                 Source::Flag(_) => DataType::Boolean,
             };
             Field::new(spec.0.into(), dtype)
@@ -178,7 +187,7 @@ impl Output {
         }
         let mut columns = Vec::with_capacity(self.specs.len() + 1);
         if let Some(thresholds) = &self.thresholds {
-            let values: Vec<u32> = bars.iter().map(|e| thresholds[e.threshold as usize]).collect();
+            let values: Vec<u32> = bars.iter().map(|e| thresholds[e.rule as usize]).collect();
             columns.push(Column::new(THRESHOLD.into(), values));
         }
         for (Spec(name, ..), values) in self.specs.iter().zip(values) {
@@ -197,8 +206,8 @@ impl Output {
                 Values::MaybeFloat(v) => {
                     Float64Chunked::from_iter_options(name, v.into_iter()).into_series()
                 }
-                Values::Count(v) => Series::from_vec(name, v),
-                Values::Id(v) => Series::from_vec(name, v),
+                Values::Integer(v) => Series::from_vec(name, v),
+                Values::BarId(v) => Series::from_vec(name, v),
                 Values::Flag(v) => BooleanChunked::from_slice(name, &v).into_series(),
             };
             columns.push(series.into_column());
@@ -212,8 +221,8 @@ enum Values {
     Time(Vec<i64>),
     Float(Vec<f64>),
     MaybeFloat(Vec<Option<f64>>),
-    Count(Vec<u64>),
-    Id(Vec<i64>),
+    Integer(Vec<i64>),
+    BarId(Vec<u32>),
     Flag(Vec<bool>),
 }
 
@@ -223,18 +232,18 @@ impl Values {
             Source::Time(_) => Self::Time(Vec::with_capacity(len)),
             Source::Float(_) => Self::Float(Vec::with_capacity(len)),
             Source::MaybeFloat(_) => Self::MaybeFloat(Vec::with_capacity(len)),
-            Source::Count(_) => Self::Count(Vec::with_capacity(len)),
-            Source::Id(_) => Self::Id(Vec::with_capacity(len)),
+            Source::Integer(_) => Self::Integer(Vec::with_capacity(len)),
+            Source::BarId(_) => Self::BarId(Vec::with_capacity(len)),
             Source::Flag(_) => Self::Flag(Vec::with_capacity(len)),
         }
     }
 
     fn extend(&mut self, source: &Source, bars: &[Ended]) {
         match (self, source) {
-            (Self::Time(v), Source::Time(f)) | (Self::Id(v), Source::Id(f)) => f(bars, v),
+            (Self::Time(v), Source::Time(f)) | (Self::Integer(v), Source::Integer(f)) => f(bars, v),
             (Self::Float(v), Source::Float(f)) => f(bars, v),
             (Self::MaybeFloat(v), Source::MaybeFloat(f)) => f(bars, v),
-            (Self::Count(v), Source::Count(f)) => f(bars, v),
+            (Self::BarId(v), Source::BarId(f)) => f(bars, v),
             (Self::Flag(v), Source::Flag(f)) => f(bars, v),
             // `new` made the values for this very source.
             _ => {}

@@ -1,7 +1,6 @@
 //! What a bar knows: the integers that trades add up to.
 
-use super::price::UNITS;
-use super::threshold::Threshold;
+use super::rule::Rule;
 
 /// Sums over trades, all exact and independent of order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,7 +83,7 @@ pub struct Bar {
     pub high: i64,
     pub low: i64,
     pub close: i64,
-    /// Boundaries; a trade at or beyond one closes the bar.
+    /// Cuts; a trade at or beyond one closes the bar.
     pub upper: i64,
     pub lower: i64,
     pub trade_count: u64,
@@ -96,8 +95,8 @@ pub struct Bar {
 impl Bar {
     /// A bar opened at `price`, which has no trade yet: the opening trade is added like any other.
     #[must_use]
-    pub fn open(price: i64, time: i64, row: u64, ids: Ids, threshold: Threshold) -> Self {
-        let (upper, lower) = boundaries(price, threshold);
+    pub fn open(price: i64, time: i64, row: u64, ids: Ids, rule: Rule) -> Self {
+        let (upper, lower) = rule.boundaries(price);
         Self {
             open_row: row,
             open_time: time,
@@ -115,14 +114,3 @@ impl Bar {
         }
     }
 }
-
-/// Upper and lower boundary of a bar that opens at `open`.
-#[must_use]
-pub fn boundaries(open: i64, threshold: Threshold) -> (i64, i64) {
-    let delta = threshold.delta(open);
-    // Past the grid's end there is no price, so a boundary there is one that is never reached.
-    (open.saturating_add(delta), open - delta)
-}
-
-/// 1e-8 units in one, for readers of the fields above.
-pub const PRICE_SCALE: i64 = UNITS;

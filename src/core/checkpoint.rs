@@ -1,45 +1,50 @@
 //! The state of all machines as a text, and back: exact, versioned, and proof against edits.
 //!
 //! ```text
-//! {"format":"rangebar_polars checkpoint","version":1,"crc32":"0a1b2c3d","body":{...}}
+//! {"format":"rangebar_polars checkpoint","version":2,"crc32":"0a1b2c3d","body":{...}}
 //! ```
 //!
-//! The checksum is over the body's text as it stands. Integers that may need more than 64 bits
+//! The checksum is over the version, a colon and the body's text as it stands (in version 1 the body
+//! alone). Integers that may need more than 64 bits
 //! are written as strings, so that no reader loses digits. `docs/resuming.md` describes the
-//! fields; what version 1 means never changes.
+//! fields; what a version means never changes, and all of them are read.
 
 use serde::{Deserialize, Serialize};
 
-use super::bar::{Bar, Ids, Sums, boundaries};
-use super::machine::{Clock, Machine, Progress, Settings};
+use super::bar::{Bar, Ids, Sums};
+use super::machine::{BarOptions, Clock, Machine, Progress};
+use super::rule::Rule;
 
 const FORMAT: &str = "rangebar_polars checkpoint";
 /// The version written, and the newest that can be read.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
-/// Why a text is no checkpoint that can be gone on from.
+/// Why a checkpoint cannot be resumed.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    #[error("this is no rangebar_polars checkpoint, or it has been cut short: {0}")]
+    #[error("not a rangebar_polars checkpoint, or cut short: {0}")]
     Unreadable(serde_json::Error),
-    #[error("this is no rangebar_polars checkpoint: its format is {0:?}")]
+    #[error("not a rangebar_polars checkpoint: its format is {0:?}")]
     Format(String),
     #[error(
-        "the checkpoint is of version {0}, and this rangebar_polars reads up to {VERSION}: upgrade it"
+        "the checkpoint has version {0}, and this rangebar_polars reads versions up to {VERSION}: upgrade rangebar_polars"
     )]
     Newer(u64),
     #[error(
-        "the checkpoint has been changed since it was written: its checksum is {found}, and {written} stands in it"
+        "the checkpoint has been changed since it was written: its checksum is {found}, but it says {written}"
     )]
     Changed { found: String, written: String },
     #[error("the checkpoint does not fit together: {0}")]
     Inconsistent(&'static str),
 }
 
-/// Everything that a run needs to go on.
+/// Everything that resuming a run needs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
+    /// The version it was read in.
+    #[serde(skip)]
+    pub version: u64,
     /// How the run was set up, as whoever set it up wants to find it again.
     pub options: serde_json::Value,
     /// Names and dtypes of the trades' columns, in a form of the caller's; none before the first batch.
@@ -57,7 +62,7 @@ struct MachineState {
     last_time: Option<i64>,
     period_end: Option<i64>,
     last_agg_trade_id: Option<i64>,
-    /// In the order of thresholds.
+    /// In the order of rules.
     progress: Vec<ProgressState>,
 }
 
@@ -130,6 +135,7 @@ impl Checkpoint {
         machines: &[Machine],
     ) -> Self {
         Self {
+            version: VERSION,
             options,
             schema,
             keys,
@@ -144,7 +150,7 @@ impl Checkpoint {
     /// Never, as far as is known: all of it is plain data.
     pub fn to_text(&self) -> Result<String, CheckpointError> {
         let body = serde_json::to_string(self).map_err(CheckpointError::Unreadable)?;
-        let crc32 = checksum(&body);
+        let crc32 = checksum(VERSION, &body);
         Ok(format!(
             r#"{{"format":"{FORMAT}","version":{VERSION},"crc32":"{crc32}","body":{body}}}"#
         ))
@@ -166,24 +172,30 @@ impl Checkpoint {
         if head.version > VERSION {
             return Err(CheckpointError::Newer(head.version));
         }
-        let found = checksum(body);
+        let found = checksum(head.version, body);
         if found != head.crc32 {
             return Err(CheckpointError::Changed { found, written: head.crc32 });
         }
-        serde_json::from_str(body).map_err(CheckpointError::Unreadable)
+        let read = serde_json::from_str(body).map_err(CheckpointError::Unreadable);
+        read.map(|checkpoint| Self { version: head.version, ..checkpoint })
     }
 
-    /// The machines as they were, to go on with `settings`.
+    /// The machines as they were, to resume with `options`.
     ///
     /// # Errors
-    /// If they were made by other settings.
-    pub fn machines(&self, settings: &Settings) -> Result<Vec<Machine>, CheckpointError> {
-        self.machines.iter().map(|machine| machine.restore(settings)).collect()
+    /// If they were made by other options.
+    pub fn machines(&self, options: &BarOptions) -> Result<Vec<Machine>, CheckpointError> {
+        self.machines.iter().map(|machine| machine.restore(&options.rules)).collect()
     }
 }
 
-fn checksum(body: &str) -> String {
-    format!("{:08x}", crc32fast::hash(body.as_bytes()))
+fn checksum(version: u64, body: &str) -> String {
+    let mut hasher = crc32fast::Hasher::new();
+    if version > 1 {
+        hasher.update(format!("{version}:").as_bytes());
+    }
+    hasher.update(body.as_bytes());
+    format!("{:08x}", hasher.finalize())
 }
 
 impl MachineState {
@@ -196,23 +208,22 @@ impl MachineState {
         Self { last_time, period_end, last_agg_trade_id, progress: progress.collect() }
     }
 
-    fn restore(&self, settings: &Settings) -> Result<Machine, CheckpointError> {
-        if self.progress.len() != settings.thresholds.len() {
-            return Err(CheckpointError::Inconsistent("it has another number of thresholds"));
+    fn restore(&self, rules: &[Rule]) -> Result<Machine, CheckpointError> {
+        if self.progress.len() != rules.len() {
+            return Err(CheckpointError::Inconsistent("it has another number of rules"));
         }
         let clock = Clock {
             last_time: self.last_time,
             period_end: self.period_end,
             last_agg_trade_id: self.last_agg_trade_id,
         };
-        let progress =
-            self.progress.iter().zip(&settings.thresholds).map(|(progress, &threshold)| Progress {
-                bars_before: progress.bars_before,
-                bar: progress.bar.as_ref().map(|bar| {
-                    let (upper, lower) = boundaries(bar.open, threshold);
-                    bar.restore(upper, lower)
-                }),
-            });
+        let progress = self.progress.iter().zip(rules).map(|(progress, rule)| Progress {
+            bars_before: progress.bars_before,
+            bar: progress.bar.as_ref().map(|bar| {
+                let (upper, lower) = rule.boundaries(bar.open);
+                bar.restore(upper, lower)
+            }),
+        });
         Ok(Machine { clock, progress: progress.collect() })
     }
 }
@@ -270,12 +281,17 @@ impl BarState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::reset::Boundaries;
-    use crate::core::threshold::Threshold;
+    use crate::core::cuts::Cuts;
+    use crate::core::rule::range::Threshold;
 
-    fn settings(count: i64) -> Settings {
-        let thresholds = (1..=count).filter_map(|t| Threshold::new(t * 250).ok()).collect();
-        Settings { thresholds, same_timestamp_close: false, boundaries: Boundaries::default() }
+    fn options(count: i64) -> BarOptions {
+        let thresholds = (1..=count).filter_map(|t| Threshold::new(t * 250).ok());
+        BarOptions {
+            rules: thresholds.map(Rule::Range).collect(),
+            same_timestamp_close: false,
+            cuts: Cuts::default(),
+            first_time: None,
+        }
     }
 
     fn machine() -> Machine {
@@ -302,13 +318,13 @@ mod tests {
     }
 
     fn text() -> String {
-        let options = serde_json::json!({"threshold_decimal_bps": [250]});
+        let options = serde_json::json!({"rules": [{"range": 250}]});
         Checkpoint::new(options, None, None, 6, &[machine()]).to_text().unwrap_or_default()
     }
 
     #[test]
     fn there_and_back() {
-        let read = Checkpoint::from_text(&text()).and_then(|c| c.machines(&settings(1)));
+        let read = Checkpoint::from_text(&text()).and_then(|c| c.machines(&options(1)));
         assert_eq!(read.ok(), Some(vec![machine()]));
     }
 
@@ -333,10 +349,10 @@ mod tests {
     }
 
     #[test]
-    fn other_settings_and_newer_versions_are_refused() {
-        let other = Checkpoint::from_text(&text()).and_then(|c| c.machines(&settings(2)));
+    fn other_options_and_newer_versions_are_refused() {
+        let other = Checkpoint::from_text(&text()).and_then(|c| c.machines(&options(2)));
         assert!(matches!(other, Err(CheckpointError::Inconsistent(_))));
-        let newer = text().replace(r#""version":1"#, r#""version":2"#);
-        assert!(matches!(Checkpoint::from_text(&newer), Err(CheckpointError::Newer(2))));
+        let newer = text().replace(r#""version":2"#, r#""version":3"#);
+        assert!(matches!(Checkpoint::from_text(&newer), Err(CheckpointError::Newer(3))));
     }
 }

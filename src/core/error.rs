@@ -89,6 +89,8 @@ pub enum Problem {
     },
     #[error("is beyond what calendars reach")]
     BeyondCalendar,
+    #[error("lies before 1971 or after 2200 (is time_unit right?)")]
+    UnlikelyTime,
     #[error("must not be below first_trade_id")]
     IdsReversed,
     #[error("opens more bars than a 32-bit bar id can count")]
@@ -131,22 +133,30 @@ impl fmt::Display for TradeError {
 
 impl std::error::Error for TradeError {}
 
-/// Settings that make no bars.
+/// Options that make no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SettingsError {
-    #[error("threshold_decimal_bps must be between 1 and 100000 (250 is 0.25%), got {0}")]
-    Threshold(i64),
-    #[error("{0:?} is no span of time; write it as Polars does: '1d', '90m', '1w', '-17h'")]
-    Span(String),
+pub enum OptionsError {
+    #[error(
+        "a range threshold must be between 1 and 100000 decimal basis points (250 is 0.25%), got {0}"
+    )]
+    Threshold(String),
+    #[error("no rule given; name at least one, such as 250 or '0.25%'")]
+    NoRule,
+    #[error("rule {0} is named more than once")]
+    RepeatedRule(String),
+    #[error("{0:?} is not a duration; write it as Polars does: '1d', '90m', '1w', '-17h'")]
+    Duration(String),
     #[error(
         "reset must be a number of days, weeks, months, quarters or years ('1d', '2w', '1mo', '1q', '1y'), got {0:?}"
     )]
     Reset(String),
-    #[error("an offset in months goes with a reset in months, quarters or years only")]
+    #[error("reset_offset moves the boundaries of reset; give reset too, or leave it out")]
+    OffsetWithoutReset,
+    #[error("a reset_offset in months needs a reset in months, quarters or years")]
     ResetOffset,
     #[error("unknown time zone {0:?}")]
     Zone(String),
-    #[error("max_gap must be a positive span of fixed length ('2h', '1d'), got {0:?}")]
+    #[error("max_gap must be a positive duration of fixed length ('2h', '1d'), got {0:?}")]
     MaxGap(String),
     #[error("{0} needs a timestamp column")]
     NoTime(&'static str),
@@ -154,6 +164,14 @@ pub enum SettingsError {
     NoTimeUnit(&'static str),
     #[error("time_unit must be 'ns', 'us' or 'ms', got {0:?}")]
     TimeUnit(String),
+    #[error(
+        "time_unit={given:?} contradicts the timestamp column, which is {dtype}; leave time_unit out"
+    )]
+    OtherTimeUnit { given: &'static str, dtype: String },
+    #[error("on_overlap must be 'error' or 'skip', got {0:?}")]
+    Overlap(String),
+    #[error("incomplete must be 'drop' or 'keep', got {0:?}")]
+    Incomplete(String),
 }
 
 #[cfg(test)]

@@ -1,24 +1,27 @@
-//! The state machine: where bars open, close and are cut off, for one key and many thresholds.
+//! The state machine: where bars open, close and are cut off, for one key and many rules.
 
 use super::bar::{Bar, Ids};
 use super::block::{Block, Rows};
+use super::cuts::{BeyondCalendar, Cuts};
 use super::error::{Field, Problem, TradeError, Value};
 use super::kernels::BLOCK;
-use super::reset::{BeyondCalendar, Boundaries};
-use super::threshold::Threshold;
+use super::rule::Rule;
 use super::trades::Trades;
 
 /// What makes bars, apart from the trades.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
+pub struct BarOptions {
     /// In the order asked for; at least one.
-    pub thresholds: Vec<Threshold>,
+    pub rules: Vec<Rule>,
     /// Lift the gate: let a bar close at the very time at which it opened.
     pub same_timestamp_close: bool,
-    pub boundaries: Boundaries,
+    pub cuts: Cuts,
+    /// What the time of a key's first trade must lie between, where the unit was only claimed:
+    /// the first and the last one allowed.
+    pub first_time: Option<(i64, i64)>,
 }
 
-/// Time as one key has seen it: what does not depend on the threshold.
+/// Time as one key has seen it: what does not depend on the rule.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Clock {
     /// Time of the last trade.
@@ -29,7 +32,7 @@ pub struct Clock {
     pub last_agg_trade_id: Option<i64>,
 }
 
-/// One threshold's bar in progress, and how many bars came before it.
+/// One rule's bar in progress, and how many bars came before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
     pub bar: Option<Bar>,
@@ -41,20 +44,17 @@ pub struct Progress {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Machine {
     pub clock: Clock,
-    /// One for each threshold.
+    /// One for each rule.
     pub progress: Vec<Progress>,
 }
 
 /// What a machine tells of the bars that it finds.
 pub trait Sink {
     /// Rows `start..end` of the block belong to bar `id`.
-    ///
-    /// # Errors
-    /// If the id cannot be represented.
-    fn joined(&mut self, rows: Rows<'_>, start: usize, end: usize, id: u64) -> Result<(), Problem>;
+    fn joined(&mut self, rows: Rows<'_>, start: usize, end: usize, id: u32);
 
-    /// A bar ended at `row` of the stream: with that trade (`complete`), or cut off before it.
-    fn ended(&mut self, bar: &Bar, row: u64, threshold: usize, complete: bool);
+    /// Bar `id` ended at `row` of the stream: with that trade (`complete`), or cut off before it.
+    fn ended(&mut self, bar: &Bar, id: u32, row: u64, rule: usize, complete: bool);
 }
 
 /// Scratch space, made once for each thread.
@@ -68,11 +68,8 @@ pub struct Workspace {
 impl Machine {
     /// A machine that has seen no trade.
     #[must_use]
-    pub fn new(settings: &Settings) -> Self {
-        Self {
-            clock: Clock::default(),
-            progress: vec![Progress::default(); settings.thresholds.len()],
-        }
+    pub fn new(options: &BarOptions) -> Self {
+        Self { clock: Clock::default(), progress: vec![Progress::default(); options.rules.len()] }
     }
 
     /// Feeds the `len` trades at `rows` of a batch.
@@ -85,7 +82,7 @@ impl Machine {
         trades: &Trades<'_>,
         rows: Rows<'_>,
         len: usize,
-        settings: &Settings,
+        options: &BarOptions,
         workspace: &mut Workspace,
         sink: &mut impl Sink,
     ) -> Result<(), TradeError> {
@@ -98,7 +95,7 @@ impl Machine {
             let Workspace { block, cuts } = workspace;
             block.fill_times(trades.timestamp, rows, len);
             let times = block.times(trades.timestamp, rows, len);
-            let followed = self.clock.follow(times, &settings.boundaries, cuts);
+            let followed = self.clock.follow(times, options, cuts);
             // The earlier row's fault is the one to report.
             let sound = followed.map_or_else(|(i, _, _)| i, |()| len);
             if sound > 0 {
@@ -117,7 +114,7 @@ impl Machine {
                 rows,
                 time: block.times(trades.timestamp, rows, len),
                 cuts,
-                settings,
+                options,
             };
             for (index, progress) in self.progress.iter_mut().enumerate() {
                 walk.run(progress, index, sink)?;
@@ -131,11 +128,12 @@ impl Clock {
     /// Moves on to the last of `times`, and notes before which of them bars are cut off.
     ///
     /// # Errors
-    /// Index and time of the first that goes backwards or lies beyond the calendar.
+    /// Index and time of the first that goes backwards, lies beyond the calendar, or is not what the
+    /// unit of time makes one expect of a first trade.
     fn follow(
         &mut self,
         times: Option<&[i64]>,
-        boundaries: &Boundaries,
+        options: &BarOptions,
         cuts: &mut Vec<usize>,
     ) -> Result<(), (usize, i64, Problem)> {
         cuts.clear();
@@ -151,8 +149,14 @@ impl Clock {
         {
             return Err((i + 1, times[i + 1], Problem::Backwards { previous: times[i] }));
         }
-        boundaries
-            .cuts(self.last_time, &mut self.period_end, times, cuts)
+        if let (None, Some((from, to))) = (self.last_time, options.first_time)
+            && !(from..=to).contains(&first)
+        {
+            return Err((0, first, Problem::UnlikelyTime));
+        }
+        options
+            .cuts
+            .find(self.last_time, &mut self.period_end, times, cuts)
             .map_err(|BeyondCalendar(i)| (i, times[i], Problem::BeyondCalendar))?;
         self.last_time = Some(last);
         Ok(())
@@ -176,14 +180,14 @@ fn descends_body(times: &[i64]) -> bool {
     found
 }
 
-/// One block on its way through one threshold.
+/// One block on its way through one rule.
 struct Walk<'a> {
     block: &'a Block,
     trades: &'a Trades<'a>,
     rows: Rows<'a>,
     time: Option<&'a [i64]>,
     cuts: &'a [usize],
-    settings: &'a Settings,
+    options: &'a BarOptions,
 }
 
 impl Walk<'_> {
@@ -193,31 +197,35 @@ impl Walk<'_> {
         index: usize,
         sink: &mut impl Sink,
     ) -> Result<(), TradeError> {
-        let threshold = self.settings.thresholds[index];
+        let rule = self.options.rules[index];
         let len = self.block.len();
         let mut cuts = self.cuts.iter().copied().peekable();
         let mut before = self.block.sums_before(0);
         let mut start = 0;
+        let mut id = self.id(progress, start)?;
         while start < len {
             if cuts.next_if_eq(&start).is_some()
                 && let Some(bar) = progress.bar.take()
             {
-                sink.ended(&bar, self.stream_row(start), index, false);
+                sink.ended(&bar, id, self.stream_row(start), index, false);
                 progress.bars_before += 1;
+                id = self.id(progress, start)?;
             }
             let stop = cuts.peek().copied().unwrap_or(len);
-            let bar = progress.bar.get_or_insert_with(|| self.open(start, threshold));
+            let bar = progress.bar.get_or_insert_with(|| self.open(start, rule));
             let closing =
                 self.block.first_outside(self.gate(bar, start, stop), stop, bar.lower, bar.upper);
             let end = closing.map_or(stop, |i| i + 1);
             let after = self.block.sums_before(end);
             self.join(bar, start, end, (&before, &after))?;
-            let joined = sink.joined(self.rows, start, end, progress.bars_before);
-            joined.map_err(|problem| self.price_error(start, problem))?;
+            sink.joined(self.rows, start, end, id);
             if closing.is_some() {
-                sink.ended(bar, self.stream_row(end - 1), index, true);
+                sink.ended(bar, id, self.stream_row(end - 1), index, true);
                 progress.bar = None;
                 progress.bars_before += 1;
+                if end < len {
+                    id = self.id(progress, end)?;
+                }
             }
             before = after;
             start = end;
@@ -225,15 +233,20 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn open(&self, i: usize, threshold: Threshold) -> Bar {
+    /// The id of the bar that trade `i` joins or opens.
+    fn id(&self, progress: &Progress, i: usize) -> Result<u32, TradeError> {
+        u32::try_from(progress.bars_before).map_err(|_| self.price_error(i, Problem::TooManyBars))
+    }
+
+    fn open(&self, i: usize, rule: Rule) -> Bar {
         let time = self.time.map_or(0, |times| times[i]);
-        Bar::open(self.block.price(i), time, self.stream_row(i), self.first_ids(i), threshold)
+        Bar::open(self.block.price(i), time, self.stream_row(i), self.first_ids(i), rule)
     }
 
     /// Index of the first trade from `start` that may close `bar`.
     fn gate(&self, bar: &Bar, start: usize, stop: usize) -> usize {
         match self.time {
-            Some(times) if !self.settings.same_timestamp_close => {
+            Some(times) if !self.options.same_timestamp_close => {
                 let same = times[start..stop].iter().take_while(|&&t| t == bar.open_time).count();
                 start + same
             }

@@ -8,18 +8,19 @@
 //! ```
 //!
 //! `kernels` are the loops over a block, `simd` picks the instruction set they run on. `price` is
-//! the grid all of it computes on, `threshold` the width of a bar, `reset` the
-//! calendar, `checkpoint` the text a machine can be put into, `error` what can go wrong.
+//! the grid all of it computes on, `rule` what closes a bar, `cuts` where bars are cut off (calendar
+//! periods, silences), `checkpoint` the text a machine can be put into, `error` what can go wrong.
 
 pub mod bar;
 pub mod block;
 pub mod checkpoint;
+pub mod cuts;
+pub mod duration;
 pub mod error;
 pub mod kernels;
 pub mod machine;
 pub mod price;
-pub mod reset;
+pub mod rule;
 pub mod simd;
-pub mod span;
-pub mod threshold;
+pub mod time;
 pub mod trades;

@@ -1,13 +1,11 @@
-//! Many keys times many thresholds: a batch is parted by key once, and every key has a machine.
+//! Many keys times many rules: a batch is parted by key once, and every key has a machine.
 
-mod held;
+mod overlap;
 mod partition;
+mod pending;
 mod pool;
-mod screen;
-mod single;
+mod push_one;
 mod sinks;
-
-use std::cell::Cell;
 
 use polars::prelude::*;
 
@@ -18,13 +16,13 @@ use crate::columns::output::{Ended, Output};
 use crate::core::block::Rows;
 use crate::core::checkpoint::Checkpoint;
 use crate::core::error::TradeError;
-use crate::core::machine::{Machine, Settings, Workspace};
+use crate::core::machine::{BarOptions, Machine, Workspace};
 use crate::core::trades::Trades;
 
-use held::Held;
-use partition::{Partition, Stretch};
-pub use screen::{Overlap, Report};
-use sinks::{Bars, Collect, Ids};
+pub use overlap::{Overlap, Report};
+use partition::{KeyRows, Partition};
+use pending::Pending;
+use sinks::{Gather, GatherBars, GatherIds};
 
 /// Fewer rows than this are not worth waking other threads for.
 const PARALLEL_ROWS: usize = 16_384;
@@ -36,7 +34,7 @@ const ROWS_OF_A_KEY: usize = 512;
 
 /// Machines by key, fed with frames.
 pub struct Grouped {
-    settings: Settings,
+    options: BarOptions,
     layout: Layout,
     keys: Option<Keys>,
     /// By key number; one where there are no keys.
@@ -44,11 +42,12 @@ pub struct Grouped {
     rows_seen: u64,
     keep_incomplete: bool,
     output: Output,
-    held: Held,
+    pending: Pending,
     workspace: Workspace,
-    /// What to do with trades that come again; without it nobody looks.
-    overlap: Option<Overlap>,
-    /// Last times of a checkpoint that was gone on from, by key number.
+    overlap: Overlap,
+    /// Whether ids that are missing are counted, which takes a closer look at each.
+    with_gaps: bool,
+    /// Last times of the checkpoint that was resumed, by key number.
     resumed_at: Vec<Option<i64>>,
     report: Report,
 }
@@ -59,6 +58,13 @@ pub struct Saved {
     keys: Option<Keys>,
     machines: Vec<Machine>,
     rows_seen: u64,
+}
+
+/// Whose the rows of a batch are.
+enum KeysOfRows {
+    /// All of one key; without keys, the only one.
+    One(u32),
+    Each(Vec<u32>),
 }
 
 /// A key's machine and its rows, on the way through a thread.
@@ -75,34 +81,35 @@ impl Grouped {
     /// No trade seen yet. `keys` are the `by` columns; `wanted` the output columns to make.
     #[must_use]
     pub fn new(
-        settings: Settings,
+        options: BarOptions,
+        overlap: Overlap,
         layout: Layout,
         keys: Option<Vec<(PlSmallStr, DataType)>>,
         keep_incomplete: bool,
         wanted: Option<&[String]>,
     ) -> Self {
-        let thresholds: Vec<u32> = settings.thresholds.iter().map(|t| t.decimal_bps()).collect();
-        let output = Output::new(&layout, &thresholds, wanted);
-        let machines = if keys.is_none() { vec![Machine::new(&settings)] } else { Vec::new() };
+        let output = Output::new(&layout, &options.rules, wanted);
+        let machines = if keys.is_none() { vec![Machine::new(&options)] } else { Vec::new() };
         Self {
-            settings,
+            options,
             layout,
             keys: keys.map(Keys::new),
             machines,
             rows_seen: 0,
             keep_incomplete,
             output,
-            held: Held::default(),
+            pending: Pending::default(),
             workspace: Workspace::default(),
-            overlap: None,
+            overlap,
+            with_gaps: false,
             resumed_at: Vec::new(),
             report: Report::default(),
         }
     }
 
-    /// Look, from now on, whether each batch goes on where the one before it ended.
-    pub fn watch(&mut self, overlap: Overlap) {
-        self.overlap = Some(overlap);
+    /// Count, from now on, the ids that are missing.
+    pub fn count_gaps(&mut self) {
+        self.with_gaps = true;
     }
 
     /// How the last batch followed the trades before it.
@@ -154,9 +161,9 @@ impl Grouped {
     /// Takes on the state of a checkpoint; `keys` are its keys.
     ///
     /// # Errors
-    /// If it does not fit the settings, or the keys do not fit it.
+    /// If it does not fit the options, or the keys do not fit it.
     pub fn resume(&mut self, checkpoint: &Checkpoint, keys: &[Series]) -> Result<(), Error> {
-        let machines = checkpoint.machines(&self.settings)?;
+        let machines = checkpoint.machines(&self.options)?;
         let count = match &mut self.keys {
             Some(known) => {
                 known.number(keys)?;
@@ -185,12 +192,6 @@ impl Grouped {
         &self.output
     }
 
-    /// Names of the key columns.
-    #[must_use]
-    pub fn by(&self) -> &[PlSmallStr] {
-        self.keys.as_ref().map_or(&[], Keys::names)
-    }
-
     /// The bars that a batch closes (or cuts off, where those are kept).
     ///
     /// # Errors
@@ -200,54 +201,41 @@ impl Grouped {
         pushed.map(|()| bars)
     }
 
-    /// A frame of the bars that a batch closes and of those held back before; or none, and they are
-    /// all held back.
+    /// A frame of the bars that a batch closes and of those that wait; or none, and they all
+    /// wait.
     ///
     /// # Errors
     /// As [`Self::push`].
     pub fn feed(&mut self, columns: &[Series], by: &[Series]) -> Result<Option<DataFrame>, Error> {
-        let held = self.held.take();
-        let (bars, pushed) = self.push_onto(held, columns, by);
+        let pending = self.pending.take();
+        let (bars, pushed) = self.push_onto(pending, columns, by);
         let frame = match pushed {
-            Ok(()) if self.held.enough(&bars) => self.frame(&bars).map(Some),
+            Ok(()) if self.pending.enough(&bars) => self.frame(&bars).map(Some),
             Ok(()) => Ok(None),
             Err(error) => Err(error),
         };
         let given = matches!(frame, Ok(Some(_)));
-        self.held.put_back(bars, given);
+        self.pending.put_back(bars, given);
         frame
     }
 
-    /// The bars held back.
-    pub fn held(&mut self) -> Vec<Ended> {
-        self.held.take()
+    /// The bars that wait for a frame.
+    pub fn pending(&mut self) -> Vec<Ended> {
+        self.pending.take()
     }
 
-    /// Adds the bars of a batch to those given; none if the batch is refused. They are written to
-    /// where they stay, for a long run has millions of them.
+    /// Adds the bars of a batch to those given; none if the batch is refused.
     fn push_onto(
         &mut self,
-        bars: Vec<Ended>,
+        ended: Vec<Ended>,
         columns: &[Series],
         by: &[Series],
     ) -> (Vec<Ended>, Result<(), Error>) {
-        let keep = self.keep_incomplete;
-        let before = bars.len();
-        let several = self.keys.is_some() || self.settings.thresholds.len() > 1;
-        let bars = Cell::new(bars);
-        // The first sink goes on where the bars end, and comes back first.
-        let make = |key| Bars::onto(bars.take(), key, keep);
-        let take = |_, mut done: Bars| {
-            let mut all = bars.take();
-            if all.is_empty() {
-                all = done.ended;
-            } else {
-                all.append(&mut done.ended);
-            }
-            bars.set(all);
-        };
-        let pushed = self.run(columns, by, make, take);
-        let mut bars = bars.into_inner();
+        let before = ended.len();
+        let several = self.keys.is_some() || self.options.rules.len() > 1;
+        let mut bars = GatherBars { ended, keep_incomplete: self.keep_incomplete };
+        let pushed = self.run(columns, by, &mut bars);
+        let mut bars = bars.ended;
         if pushed.is_err() {
             bars.truncate(before);
         } else if several {
@@ -256,24 +244,29 @@ impl Grouped {
         (bars, pushed)
     }
 
-    /// The bar id of every row of a batch, by the first threshold.
+    /// The bar id of every row of a batch, by the first rule; none for a trade that is skipped.
     ///
     /// # Errors
     /// As [`Self::push`].
-    pub fn push_ids(&mut self, columns: &[Series], by: &[Series]) -> Result<Vec<u32>, Error> {
-        let mut ids = vec![0; columns.first().map_or(0, |s| s.len())];
-        self.run(columns, by, |_| Ids::default(), |start, done| done.write(&mut ids[start..]))?;
+    pub fn push_ids(
+        &mut self,
+        columns: &[Series],
+        by: &[Series],
+    ) -> Result<Vec<Option<u32>>, Error> {
+        let mut ids = vec![None; columns.first().map_or(0, |s| s.len())];
+        self.run(columns, by, &mut GatherIds(&mut ids))?;
         Ok(ids)
     }
 
-    /// The bars in progress, by opening trade and threshold.
+    /// The bars in progress, by opening trade and rule.
     #[must_use]
     pub fn unfinished(&self) -> Vec<Ended> {
         let mut bars = Vec::new();
         for (key, machine) in (0..).zip(&self.machines) {
-            for (threshold, progress) in (0..).zip(&machine.progress) {
+            for (rule, progress) in (0..).zip(&machine.progress) {
                 if let Some(bar) = progress.bar {
-                    bars.push(Ended { bar, row: bar.open_row, key, threshold, complete: false });
+                    let id = u32::try_from(progress.bars_before).unwrap_or(u32::MAX);
+                    bars.push(Ended { bar, row: bar.open_row, key, id, rule, complete: false });
                 }
             }
         }
@@ -300,47 +293,50 @@ impl Grouped {
         Ok(DataFrame::new(bars.len(), columns)?)
     }
 
-    /// Runs a batch through the machines, all of it or nothing. Each sink that `make` makes for a key
-    /// comes back to `take`, in the same order, also where the batch is refused.
-    fn run<C: Collect>(
+    /// Runs a batch through the machines, all of it or nothing.
+    fn run<G: Gather>(
         &mut self,
         columns: &[Series],
         by: &[Series],
-        make: impl Fn(u32) -> C,
-        mut take: impl FnMut(usize, C),
+        gather: &mut G,
     ) -> Result<(), Error> {
         let batch = Batch::new(&self.layout, columns)?;
         let keys_before = self.keys.as_ref().map_or(0, Keys::count);
-        let numbers = match &mut self.keys {
-            Some(keys) => Some(keys.number(by)?),
-            None => None,
+        let keys_of_rows = match &mut self.keys {
+            None => KeysOfRows::One(0),
+            Some(keys) => match keys.shared(by)? {
+                Some(key) => KeysOfRows::One(key),
+                None => KeysOfRows::Each(keys.number(by)?),
+            },
         };
         if let Some(keys) = &self.keys {
-            self.machines.resize_with(keys.count(), || Machine::new(&self.settings));
+            self.machines.resize_with(keys.count(), || Machine::new(&self.options));
         }
         self.report = Report::default();
         let mut undo = Vec::new();
         let offset = self.rows_seen;
-        let most = match self.keys {
-            Some(_) => CACHED_ROWS.max(self.machines.len().saturating_mul(ROWS_OF_A_KEY)),
-            None => usize::MAX,
+        let most = match keys_of_rows {
+            KeysOfRows::One(_) => usize::MAX,
+            KeysOfRows::Each(_) => {
+                CACHED_ROWS.max(self.machines.len().saturating_mul(ROWS_OF_A_KEY))
+            }
         };
-        let fed = batch.stretches(offset, most, |start, trades| {
-            let numbers = numbers.as_ref().map(|n| &n[start..start + trades.len]);
-            let error = match numbers {
-                None => self.feed_one(trades, &make, &mut undo, |done| take(start, done)),
-                Some(numbers) => {
-                    self.feed_keys(trades, numbers, &make, &mut undo, |done| take(start, done))
+        let fed = batch.parts(offset, most, |start, trades| {
+            let fed = match &keys_of_rows {
+                KeysOfRows::One(key) => self.feed_one(*key, trades, start, gather, &mut undo),
+                KeysOfRows::Each(keys) => {
+                    let keys = &keys[start..start + trades.len];
+                    self.feed_keys(trades, keys, start, gather, &mut undo)
                 }
             };
-            error.map_err(|e| self.layout.error(&e))
+            fed.map_err(|e| self.layout.error(&e))
         });
         let fed = fed.and_then(|()| match batch.null_error(offset) {
             Some(error) => Err(self.layout.error(&error)),
             None => Ok(()),
         });
         if let Err(error) = fed {
-            // In reverse: a key that stands in several stretches was noted several times.
+            // In reverse: a key that stands in several parts was noted several times.
             for (key, machine) in undo.into_iter().rev() {
                 self.machines[key as usize] = machine;
             }
@@ -355,77 +351,77 @@ impl Grouped {
     }
 
     /// The rows of a key that are new, where some are not.
-    fn screened(
+    fn compared(
         &mut self,
         trades: &Trades<'_>,
         key: u32,
         rows: Rows<'_>,
         len: usize,
     ) -> Result<Option<Vec<u32>>, TradeError> {
-        let Some(overlap) = self.overlap else { return Ok(None) };
         let clock = self.machines[key as usize].clock;
         let resumed_at = self.resumed_at.get(key as usize).copied().flatten();
-        let (report, kept) = screen::screen(trades, rows, len, clock, resumed_at, overlap)?;
+        let (report, kept) =
+            overlap::compare(trades, rows, len, clock, resumed_at, self.overlap, self.with_gaps)?;
         self.report.add(&report);
         Ok(kept)
     }
 
-    fn feed_one<C: Collect>(
+    fn feed_one<G: Gather>(
         &mut self,
+        key: u32,
         trades: &Trades<'_>,
-        make: &impl Fn(u32) -> C,
+        start: usize,
+        gather: &mut G,
         undo: &mut Vec<(u32, Machine)>,
-        take: impl FnOnce(C),
     ) -> Result<(), TradeError> {
-        undo.push((0, self.machines[0].clone()));
+        undo.push((key, self.machines[key as usize].clone()));
         let (mut rows, mut len) = (Rows::From(0), trades.len);
-        let kept = self.screened(trades, 0, rows, len)?;
+        let kept = self.compared(trades, key, rows, len)?;
         if let Some(kept) = &kept {
             (rows, len) = (Rows::Picked(kept), kept.len());
         }
-        let Self { settings, workspace, machines, .. } = self;
-        let mut sink = make(0);
-        let pushed = machines[0].push(trades, rows, len, settings, workspace, &mut sink);
-        take(sink);
+        let Self { options, workspace, machines, .. } = self;
+        let mut sink = gather.begin(key);
+        let machine = &mut machines[key as usize];
+        let pushed = machine.push(trades, rows, len, options, workspace, &mut sink);
+        gather.end(start, sink);
         pushed
     }
 
-    fn feed_keys<C: Collect>(
+    fn feed_keys<G: Gather>(
         &mut self,
         trades: &Trades<'_>,
-        numbers: &[u32],
-        make: &impl Fn(u32) -> C,
+        keys: &[u32],
+        start: usize,
+        gather: &mut G,
         undo: &mut Vec<(u32, Machine)>,
-        mut take: impl FnMut(C),
     ) -> Result<(), TradeError> {
-        let partition = Partition::new(numbers, self.machines.len());
+        let partition = Partition::new(keys, self.machines.len());
         let mut first: Option<TradeError> = None;
         let mut kept: Vec<Option<Vec<u32>>> = Vec::new();
-        if self.overlap.is_some() {
-            for Stretch { key, rows, len } in partition.stretches() {
-                match self.screened(trades, key, rows, len) {
-                    Ok(rows) => kept.push(rows),
-                    Err(error) if first.is_none_or(|f| error.row < f.row) => first = Some(error),
-                    Err(_) => {}
-                }
+        for KeyRows { key, rows, len } in partition.keys() {
+            match self.compared(trades, key, rows, len) {
+                Ok(rows) => kept.push(rows),
+                Err(error) if first.is_none_or(|f| error.row < f.row) => first = Some(error),
+                Err(_) => {}
             }
         }
         if let Some(error) = first {
             return Err(error);
         }
-        let mut jobs: Vec<Job<'_, C>> = Vec::new();
-        for (i, Stretch { key, mut rows, mut len }) in partition.stretches().enumerate() {
-            if let Some(Some(kept)) = kept.get(i) {
+        let mut jobs: Vec<Job<'_, G::Sink>> = Vec::new();
+        for (KeyRows { key, mut rows, mut len }, kept) in partition.keys().zip(&kept) {
+            if let Some(kept) = kept {
                 (rows, len) = (Rows::Picked(kept), kept.len());
             }
             let machine = std::mem::take(&mut self.machines[key as usize]);
             undo.push((key, machine.clone()));
-            jobs.push(Job { key, machine, rows, len, sink: make(key), result: Ok(()) });
+            jobs.push(Job { key, machine, rows, len, sink: gather.begin(key), result: Ok(()) });
         }
-        let settings = &self.settings;
-        let run = |job: &mut Job<'_, C>, workspace: &mut Workspace| {
+        let options = &self.options;
+        let run = |job: &mut Job<'_, G::Sink>, workspace: &mut Workspace| {
             let Job { machine, rows, len, sink, result, .. } = job;
-            *result = machine.push(trades, *rows, *len, settings, workspace, sink);
+            *result = machine.push(trades, *rows, *len, options, workspace, sink);
         };
         if jobs.len() > 1 && trades.len >= PARALLEL_ROWS {
             pool::for_each(&mut jobs, &run);
@@ -437,7 +433,7 @@ impl Grouped {
         // The fault that stands first in the input is the one to report, whatever ran first.
         for job in jobs {
             self.machines[job.key as usize] = job.machine;
-            take(job.sink);
+            gather.end(start, job.sink);
             match job.result {
                 Err(error) if first.is_none_or(|f| error.row < f.row) => first = Some(error),
                 _ => {}

@@ -10,7 +10,7 @@ pub struct Partition {
 }
 
 /// One key's rows.
-pub struct Stretch<'a> {
+pub struct KeyRows<'a> {
     pub key: u32,
     pub rows: Rows<'a>,
     pub len: usize,
@@ -65,7 +65,7 @@ impl Partition {
     }
 
     /// Each key's rows; keys whose rows are neighbours have them as such.
-    pub fn stretches(&self) -> impl Iterator<Item = Stretch<'_>> {
+    pub fn keys(&self) -> impl Iterator<Item = KeyRows<'_>> {
         let mut start = 0;
         self.ends.iter().map(move |&(key, end)| {
             let len = end - start;
@@ -79,7 +79,7 @@ impl Partition {
                 },
             };
             start = end;
-            Stretch { key, rows, len }
+            KeyRows { key, rows, len }
         })
     }
 }
@@ -90,10 +90,7 @@ mod tests {
 
     fn parts(numbers: &[u32], keys: usize) -> Vec<(u32, Vec<usize>)> {
         let partition = Partition::new(numbers, keys);
-        partition
-            .stretches()
-            .map(|s| (s.key, (0..s.len).map(|i| s.rows.row(i)).collect()))
-            .collect()
+        partition.keys().map(|s| (s.key, (0..s.len).map(|i| s.rows.row(i)).collect())).collect()
     }
 
     #[test]

@@ -3,12 +3,58 @@
 use crate::columns::output::Ended;
 use crate::core::bar::Bar;
 use crate::core::block::Rows;
-use crate::core::error::Problem;
 use crate::core::machine::Sink;
 
-/// A sink that may be filled on another thread.
-pub trait Collect: Sink + Send {}
-impl<T: Sink + Send> Collect for T {}
+/// Where the sinks of a batch come from, one for each key, and where they go when they are filled.
+pub trait Gather {
+    /// A sink that may be filled on another thread.
+    type Sink: Sink + Send;
+
+    /// A sink for a key.
+    fn begin(&mut self, key: u32) -> Self::Sink;
+
+    /// Takes a sink back, filled with trades from row `start` of the batch on. Sinks come back in
+    /// the order in which they were given out, also those of a batch that is refused.
+    fn end(&mut self, start: usize, sink: Self::Sink);
+}
+
+/// Gathers the bars that end. They are written to where they stay, for a long run has millions.
+pub struct GatherBars {
+    pub ended: Vec<Ended>,
+    pub keep_incomplete: bool,
+}
+
+impl Gather for GatherBars {
+    type Sink = Bars;
+
+    fn begin(&mut self, key: u32) -> Bars {
+        // The first sink goes on where the bars end, and comes back first.
+        Bars::onto(std::mem::take(&mut self.ended), key, self.keep_incomplete)
+    }
+
+    fn end(&mut self, _: usize, mut sink: Bars) {
+        if self.ended.is_empty() {
+            self.ended = sink.ended;
+        } else {
+            self.ended.append(&mut sink.ended);
+        }
+    }
+}
+
+/// Gathers the bar id of every row.
+pub struct GatherIds<'a>(pub &'a mut [Option<u32>]);
+
+impl Gather for GatherIds<'_> {
+    type Sink = Ids;
+
+    fn begin(&mut self, _: u32) -> Ids {
+        Ids::default()
+    }
+
+    fn end(&mut self, start: usize, sink: Ids) {
+        sink.write(&mut self.0[start..]);
+    }
+}
 
 /// Bars that ended.
 pub struct Bars {
@@ -30,26 +76,25 @@ impl Bars {
 
 impl Sink for Bars {
     #[inline]
-    fn joined(&mut self, _: Rows<'_>, _: usize, _: usize, _: u64) -> Result<(), Problem> {
-        Ok(())
-    }
+    fn joined(&mut self, _: Rows<'_>, _: usize, _: usize, _: u32) {}
 
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "an index among at most 100 000 thresholds")]
-    fn ended(&mut self, bar: &Bar, row: u64, threshold: usize, complete: bool) {
+    #[allow(clippy::cast_possible_truncation, reason = "an index among the rules asked for")]
+    fn ended(&mut self, bar: &Bar, id: u32, row: u64, rule: usize, complete: bool) {
         if complete || self.keep_incomplete {
             self.ended.push(Ended {
                 bar: *bar,
                 row,
                 key: self.key,
-                threshold: threshold as u32,
+                id,
+                rule: rule as u32,
                 complete,
             });
         }
     }
 }
 
-/// Bar ids, in stretches of neighbouring rows or row by row.
+/// Bar ids, of runs of neighbouring rows or row by row.
 #[derive(Default)]
 pub struct Ids {
     neighbours: Vec<(usize, usize, u32)>,
@@ -58,25 +103,23 @@ pub struct Ids {
 
 impl Ids {
     /// Writes the ids to their rows.
-    pub fn write(&self, ids: &mut [u32]) {
+    pub fn write(&self, ids: &mut [Option<u32>]) {
         for &(start, end, id) in &self.neighbours {
-            ids[start..end].fill(id);
+            ids[start..end].fill(Some(id));
         }
         for &(row, id) in &self.picked {
-            ids[row as usize] = id;
+            ids[row as usize] = Some(id);
         }
     }
 }
 
 impl Sink for Ids {
-    fn joined(&mut self, rows: Rows<'_>, start: usize, end: usize, id: u64) -> Result<(), Problem> {
-        let id = u32::try_from(id).map_err(|_| Problem::TooManyBars)?;
+    fn joined(&mut self, rows: Rows<'_>, start: usize, end: usize, id: u32) {
         match rows {
             Rows::From(first) => self.neighbours.push((first + start, first + end, id)),
             Rows::Picked(rows) => self.picked.extend(rows[start..end].iter().map(|&row| (row, id))),
         }
-        Ok(())
     }
 
-    fn ended(&mut self, _: &Bar, _: u64, _: usize, _: bool) {}
+    fn ended(&mut self, _: &Bar, _: u32, _: u64, _: usize, _: bool) {}
 }

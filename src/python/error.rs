@@ -24,7 +24,8 @@ fn exception(py: Python<'_>, error: Error) -> PyResult<PyErr> {
             let class = INVALID_TRADE.import(py, MODULE, "InvalidTradeError")?;
             PyErr::from_value(class.call1((message, column, row, value))?)
         }
-        Error::Settings(error) => pyo3::exceptions::PyValueError::new_err(error.to_string()),
+        Error::Options(error) => pyo3::exceptions::PyValueError::new_err(error.to_string()),
+        Error::Missing(message) => pyo3::exceptions::PyTypeError::new_err(message),
         Error::Input(message) => {
             let class = RANGE_BAR.import(py, MODULE, "RangeBarError")?;
             PyErr::from_value(class.call1((message,))?)

@@ -3,59 +3,77 @@
 
 use polars::prelude::*;
 use pyo3_polars::derive::polars_expr;
+use serde::Deserialize;
 
-use super::options::Options;
+use super::options::RawOptions;
+use crate::columns::error::Error;
 use crate::columns::output::Output;
-use crate::core::error::Field as Role;
 use crate::grouped::Grouped;
+
+/// The keyword arguments of an expression.
+#[derive(Deserialize)]
+struct Keywords {
+    /// As JSON.
+    options: String,
+    /// The part played by each input, in order.
+    roles: Vec<String>,
+}
 
 fn name_and_dtype(series: &Series) -> (PlSmallStr, DataType) {
     (series.name().clone(), series.dtype().clone())
 }
 
-fn machines(inputs: &[Series], options: &Options) -> PolarsResult<Grouped> {
-    let layout = options.layout(inputs.iter().map(name_and_dtype))?;
-    let settings = options.settings(layout.dtype(Role::Timestamp))?;
-    Ok(Grouped::new(settings, layout, None, options.keep_incomplete, None))
+fn machines(inputs: &[Series], keywords: &Keywords) -> Result<Grouped, Error> {
+    let options = RawOptions::parse(&keywords.options)?;
+    let layout = options.layout(&keywords.roles, inputs.iter().map(name_and_dtype))?;
+    let bar_options = options.bar_options(&layout)?;
+    let (overlap, keep) = (options.overlap()?, options.keep_incomplete()?);
+    Ok(Grouped::new(bar_options, overlap, layout, None, keep, None))
 }
 
 /// Literals come as one row; everything else must be as long as the rest, which is checked later.
 fn broadcast(inputs: &[Series]) -> Vec<Series> {
-    let len = inputs.iter().map(|s| s.len()).max().unwrap_or(0);
+    let len = inputs.iter().map(|s| s.len()).find(|&len| len != 1).unwrap_or(1);
     inputs
         .iter()
-        .map(|s| if s.len() == 1 && len > 1 { s.new_from_index(0, len) } else { s.clone() })
+        .map(|s| if s.len() == 1 && len != 1 { s.new_from_index(0, len) } else { s.clone() })
         .collect()
 }
 
-fn bar_id_type(fields: &[Field], kwargs: Options) -> PolarsResult<Field> {
-    kwargs.layout(fields.iter().map(|f| (f.name().clone(), f.dtype().clone())))?;
+fn bar_id_type(fields: &[Field], kwargs: Keywords) -> PolarsResult<Field> {
+    let columns = fields.iter().map(|f| (f.name().clone(), f.dtype().clone()));
+    RawOptions::parse(&kwargs.options)?.layout(&kwargs.roles, columns)?;
     Ok(Field::new(PlSmallStr::from_static("bar_id"), DataType::UInt32))
 }
 
 /// The bar that each trade belongs to.
 #[polars_expr(output_type_func_with_kwargs=bar_id_type)]
-fn bar_id(inputs: &[Series], kwargs: Options) -> PolarsResult<Series> {
+fn bar_id(inputs: &[Series], kwargs: Keywords) -> PolarsResult<Series> {
     let inputs = broadcast(inputs);
     let ids = machines(&inputs, &kwargs)?.push_ids(&inputs, &[])?;
-    Ok(Series::new(PlSmallStr::from_static("bar_id"), ids))
+    Ok(bar_ids(PlSmallStr::from_static("bar_id"), ids))
 }
 
-fn bars_type(fields: &[Field], kwargs: Options) -> PolarsResult<Field> {
-    let layout = kwargs.layout(fields.iter().map(|f| (f.name().clone(), f.dtype().clone())))?;
-    let thresholds: Vec<u32> = kwargs
-        .settings(layout.dtype(Role::Timestamp))?
-        .thresholds
-        .iter()
-        .map(|t| t.decimal_bps())
-        .collect();
-    let output = Output::new(&layout, &thresholds, None);
+/// Ids as a column; as a plain one wherever no trade was skipped, which is much quicker.
+pub fn bar_ids(name: PlSmallStr, ids: Vec<Option<u32>>) -> Series {
+    if ids.iter().all(Option::is_some) {
+        let ids: Vec<u32> = ids.into_iter().map(Option::unwrap_or_default).collect();
+        return Series::from_vec(name, ids);
+    }
+    UInt32Chunked::from_iter_options(name, ids.into_iter()).into_series()
+}
+
+fn bars_type(fields: &[Field], kwargs: Keywords) -> PolarsResult<Field> {
+    let columns = fields.iter().map(|f| (f.name().clone(), f.dtype().clone()));
+    let options = RawOptions::parse(&kwargs.options)?;
+    let layout = options.layout(&kwargs.roles, columns)?;
+    let output = Output::new(&layout, &options.bar_options(&layout)?.rules, None);
     Ok(Field::new(PlSmallStr::from_static("bars"), DataType::Struct(output.fields())))
 }
 
 /// The bars of all trades, as a struct.
 #[polars_expr(output_type_func_with_kwargs=bars_type)]
-fn bars(inputs: &[Series], kwargs: Options) -> PolarsResult<Series> {
+fn bars(inputs: &[Series], kwargs: Keywords) -> PolarsResult<Series> {
     let inputs = broadcast(inputs);
     let mut machines = machines(&inputs, &kwargs)?;
     let mut bars = machines.push(&inputs, &[])?;

@@ -1,6 +1,7 @@
 //! The only place with pyo3: the module, its classes, and the expression plugins.
 
 mod arrow;
+mod checkpoint;
 mod csv;
 mod error;
 mod expressions;
@@ -21,7 +22,9 @@ fn _internal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stream::BarStream>()?;
     module.add_class::<stream::SavedState>()?;
     module.add_class::<arrow::ArrowBatches>()?;
-    module.add_function(wrap_pyfunction!(stream::read_checkpoint, module)?)?;
+    module.add_class::<checkpoint::Checkpoint>()?;
+    module.add_function(wrap_pyfunction!(options::check_options, module)?)?;
+    module.add_function(wrap_pyfunction!(options::check_rule, module)?)?;
     module.add_function(wrap_pyfunction!(options::bar_columns, module)?)?;
     module.add_function(wrap_pyfunction!(csv::parse_csv, module)?)?;
     Ok(())

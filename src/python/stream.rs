@@ -1,22 +1,22 @@
 //! The streaming door: a class that is fed with batches of trades and gives frames of bars.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, TryLockError};
 
-use polars::prelude::{DataFrame, IntoSeries as _, NamedFromOwned as _, PlSmallStr, Series};
-use pyo3::exceptions::PyTypeError;
+use polars::prelude::{DataFrame, IntoSeries as _, PlSmallStr, Series};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3_polars::{PyDataFrame, PySeries};
 
+use super::checkpoint::{Checkpoint, json};
 use super::error::to_python;
-use super::options::Options;
+use super::expressions::bar_ids;
+use super::options::RawOptions;
 use crate::columns::error::Error;
 use crate::columns::input::Layout;
-use crate::core::checkpoint::{Checkpoint, CheckpointError};
 use crate::core::error::Field;
 use crate::core::trades::{Bits, Numbers, Trades};
-use crate::grouped::{Grouped, Overlap, Saved};
+use crate::grouped::{Grouped, Saved};
 
 /// Range bars of one stream of trades.
 #[pyclass(module = "rangebar_polars._internal", frozen)]
@@ -27,11 +27,31 @@ pub struct BarStream {
 }
 
 impl BarStream {
-    /// A panic while the lock was held may have left half a batch behind: refuse to go on.
-    fn lock(&self) -> Result<MutexGuard<'_, Grouped>, Error> {
-        self.state.lock().map_err(|_| {
-            Error::Input("an earlier call failed in the middle; start again".to_owned())
-        })
+    /// Calls `f` with the state. The one place that takes the lock, and nothing of Python happens
+    /// while it is held: waiting for it lets go of the interpreter, and `f` knows no Python.
+    fn locked<T: Send>(
+        &self,
+        py: Python<'_>,
+        f: impl FnOnce(&mut Grouped) -> Result<T, Error> + Send,
+    ) -> PyResult<T> {
+        let done = match self.state.try_lock() {
+            Ok(mut state) => f(&mut state),
+            Err(TryLockError::Poisoned(_)) => Err(broken()),
+            Err(TryLockError::WouldBlock) => py.detach(|| match self.state.lock() {
+                Ok(mut state) => f(&mut state),
+                Err(_) => Err(broken()),
+            }),
+        };
+        done.map_err(to_python)
+    }
+
+    /// A frame that `make` makes of the state.
+    fn frame(
+        &self,
+        py: Python<'_>,
+        make: impl FnOnce(&mut Grouped) -> Result<DataFrame, Error> + Send,
+    ) -> PyResult<PyDataFrame> {
+        self.locked(py, make).map(PyDataFrame)
     }
 
     /// The columns of trades, and those of keys.
@@ -50,14 +70,17 @@ impl BarStream {
         take: impl FnOnce(&mut Grouped, &[Series], &[Series]) -> Result<Option<DataFrame>, Error> + Send,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (columns, by) = self.columns(frame)?;
-        py.detach(|| {
-            let mut state = self.lock()?;
-            take(&mut state, &columns, &by)
-        })
-        .map_err(to_python)?
-        .map(|frame| to_python_frame(py, frame))
-        .transpose()
+        let frame = py.detach(|| match self.state.lock() {
+            Ok(mut state) => take(&mut state, &columns, &by),
+            Err(_) => Err(broken()),
+        });
+        frame.map_err(to_python)?.map(|frame| to_python_frame(py, frame)).transpose()
     }
+}
+
+/// A panic while the lock was held may have left half a batch behind: refuse to go on.
+fn broken() -> Error {
+    Error::Input("an earlier call failed in the middle; start again".to_owned())
 }
 
 /// The columns that are read, and no others: a frame may have many more.
@@ -90,11 +113,11 @@ fn to_python_frame(py: Python<'_>, frame: DataFrame) -> PyResult<Bound<'_, PyAny
 }
 
 /// The value for a column that the trades have; nothing for one that they have not.
-fn given<T>(layout: &Layout, role: Field, value: Option<T>) -> PyResult<Option<T>> {
+fn given<T>(layout: &Layout, role: Field, value: Option<T>) -> Result<Option<T>, Error> {
     match (layout.has(role), value) {
         (false, _) => Ok(None),
         (true, Some(value)) => Ok(Some(value)),
-        (true, None) => Err(PyTypeError::new_err(format!(
+        (true, None) => Err(Error::Missing(format!(
             "push_trade needs {}=, for the trades before had a column '{}'",
             role.name(),
             layout.name(role)
@@ -106,45 +129,34 @@ fn given<T>(layout: &Layout, role: Field, value: Option<T>) -> PyResult<Option<T
 #[pyclass(module = "rangebar_polars._internal", frozen)]
 pub struct SavedState(Saved);
 
-/// Options, schema and keys of a checkpoint, once it is known to be sound.
-#[pyfunction]
-pub fn read_checkpoint(text: &str) -> PyResult<(String, Option<String>, Option<String>)> {
-    let checkpoint = Checkpoint::from_text(text).map_err(|e| to_python(e.into()))?;
-    Ok((checkpoint.options.to_string(), checkpoint.schema, checkpoint.keys))
-}
-
 #[pymethods]
 impl BarStream {
     /// `sample` has the columns and dtypes of the trades to come; `names` are the columns that
-    /// play the parts of `options["roles"]`.
+    /// play the parts of `roles`; `options` is JSON.
     #[new]
     #[allow(clippy::needless_pass_by_value, reason = "pyo3 hands lists over by value")]
     fn new(
-        sample: &Bound<'_, PyAny>,
+        sample: PyDataFrame,
         names: Vec<String>,
+        roles: Vec<String>,
         by: Option<Vec<String>>,
-        options: &Bound<'_, PyAny>,
+        options: &str,
         wanted: Option<Vec<String>>,
     ) -> PyResult<Self> {
-        let sample: PyDataFrame = sample.extract()?;
-        let options: Options = options.extract()?;
         let make = || {
             let fields = |names: &[String]| {
-                names
-                    .iter()
-                    .map(|name| {
-                        Ok((
-                            PlSmallStr::from(name.as_str()),
-                            sample.0.column(name)?.dtype().clone(),
-                        ))
-                    })
-                    .collect::<Result<Vec<_>, Error>>()
+                let field = |name: &String| {
+                    let dtype = sample.0.column(name)?.dtype().clone();
+                    Ok((PlSmallStr::from(name.as_str()), dtype))
+                };
+                names.iter().map(field).collect::<Result<Vec<_>, Error>>()
             };
-            let layout = options.layout(fields(&names)?)?;
+            let options = RawOptions::parse(options)?;
+            let layout = options.layout(&roles, fields(&names)?)?;
             let keys = by.as_deref().map(fields).transpose()?;
-            let keep = options.keep_incomplete;
-            let settings = options.settings(layout.dtype(Field::Timestamp))?;
-            Ok(Grouped::new(settings, layout, keys, keep, wanted.as_deref()))
+            let (overlap, keep) = (options.overlap()?, options.keep_incomplete()?);
+            let bar_options = options.bar_options(&layout)?;
+            Ok(Grouped::new(bar_options, overlap, layout, keys, keep, wanted.as_deref()))
         };
         let state: Grouped = make().map_err(to_python)?;
         let small = |names: Vec<String>| names.into_iter().map(PlSmallStr::from).collect();
@@ -165,7 +177,7 @@ impl BarStream {
         })
     }
 
-    /// As `push`, but bars may be held back until there are more of them.
+    /// As `push`, but bars may wait until there are more of them.
     fn feed<'py>(
         &self,
         py: Python<'py>,
@@ -174,121 +186,121 @@ impl BarStream {
         self.bars(py, frame, Grouped::feed)
     }
 
-    /// The bars that were held back.
-    fn held(&self) -> PyResult<PyDataFrame> {
-        let held = || {
-            let mut state = self.lock()?;
-            let bars = state.held();
+    /// The bars that wait.
+    fn pending(&self, py: Python<'_>) -> PyResult<PyDataFrame> {
+        self.frame(py, |state| {
+            let bars = state.pending();
             state.frame(&bars)
-        };
-        held().map(PyDataFrame).map_err(to_python)
+        })
     }
 
-    /// The bar id of every trade of a batch.
+    /// The bar id of every trade of a batch; null for one that is skipped.
     fn push_ids(&self, py: Python<'_>, frame: &Bound<'_, PyAny>, name: &str) -> PyResult<PySeries> {
         let (columns, by) = self.columns(frame)?;
-        py.detach(|| {
-            let ids = self.lock()?.push_ids(&columns, &by)?;
-            Ok(Series::from_vec(name.into(), ids))
-        })
-        .map(PySeries)
-        .map_err(to_python)
+        let ids = py.detach(|| match self.state.lock() {
+            Ok(mut state) => state.push_ids(&columns, &by),
+            Err(_) => Err(broken()),
+        });
+        Ok(PySeries(bar_ids(name.into(), ids.map_err(to_python)?)))
     }
 
-    /// The bars that remain at the end: those held back, and incomplete ones if they are kept.
-    fn finish(&self) -> PyResult<PyDataFrame> {
-        let finish = || {
-            let mut state = self.lock()?;
-            let mut bars = state.held();
+    /// The bars that remain at the end: those that wait, and incomplete ones if they are kept.
+    fn finish(&self, py: Python<'_>) -> PyResult<PyDataFrame> {
+        self.frame(py, |state| {
+            let mut bars = state.pending();
             bars.extend(state.remaining());
             state.frame(&bars)
-        };
-        finish().map(PyDataFrame).map_err(to_python)
+        })
     }
 
     /// The bars in progress, which stay in progress.
-    fn open_bars(&self) -> PyResult<PyDataFrame> {
-        let open = || {
-            let state = self.lock()?;
-            state.frame(&state.unfinished())
-        };
-        open().map(PyDataFrame).map_err(to_python)
+    fn open_bars(&self, py: Python<'_>) -> PyResult<PyDataFrame> {
+        self.frame(py, |state| state.frame(&state.unfinished()))
     }
 
-    /// Look at how batches follow each other; `overlap` is "error" or "skip".
-    fn watch(&self, overlap: &str) -> PyResult<()> {
-        let overlap = if overlap == "skip" { Overlap::Skip } else { Overlap::Error };
-        self.lock().map_err(to_python)?.watch(overlap);
-        Ok(())
+    /// A frame of no bars, for its schema.
+    fn empty(&self, py: Python<'_>) -> PyResult<PyDataFrame> {
+        self.frame(py, |state| state.frame(&[]))
+    }
+
+    /// Count the ids that are missing, for `report`.
+    fn count_gaps(&self, py: Python<'_>) -> PyResult<()> {
+        self.locked(py, |state| {
+            state.count_gaps();
+            Ok(())
+        })
     }
 
     /// Rows, skipped rows, missing ids, gaps, and the first gap's row and ids, of the last push.
     #[allow(clippy::type_complexity, reason = "a plain tuple that Python names")]
-    fn report(&self) -> PyResult<(u64, u64, u64, u64, Option<(u64, i64, i64)>)> {
-        let state = self.lock().map_err(to_python)?;
-        let report = state.report();
+    fn report(&self, py: Python<'_>) -> PyResult<(u64, u64, u64, u64, Option<(u64, i64, i64)>)> {
+        let report = self.locked(py, |state| Ok(*state.report()))?;
         Ok((report.rows, report.skipped, report.missing, report.gaps, report.first_gap))
     }
 
     /// The state, to go back to.
-    fn save(&self) -> PyResult<SavedState> {
-        Ok(SavedState(self.lock().map_err(to_python)?.save()))
+    fn save(&self, py: Python<'_>) -> PyResult<SavedState> {
+        self.locked(py, |state| Ok(SavedState(state.save())))
     }
 
     /// Goes back to a state.
-    fn go_back(&self, saved: &SavedState) -> PyResult<()> {
-        self.lock().map_err(to_python)?.go_back(&saved.0);
-        Ok(())
+    fn go_back(&self, py: Python<'_>, saved: &SavedState) -> PyResult<()> {
+        self.locked(py, |state| {
+            state.go_back(&saved.0);
+            Ok(())
+        })
     }
 
     /// Time of the last trade, where there are no keys.
-    fn last_time(&self) -> PyResult<Option<i64>> {
-        Ok(self.lock().map_err(to_python)?.last_time())
+    fn last_time(&self, py: Python<'_>) -> PyResult<Option<i64>> {
+        self.locked(py, |state| Ok(state.last_time()))
     }
 
     /// The keys seen, in their order.
-    fn keys(&self) -> PyResult<Option<PyDataFrame>> {
-        Ok(self.lock().map_err(to_python)?.key_rows().cloned().map(PyDataFrame))
+    fn keys(&self, py: Python<'_>) -> PyResult<Option<PyDataFrame>> {
+        let keys = self.locked(py, |state| Ok(state.key_rows().cloned()))?;
+        Ok(keys.map(PyDataFrame))
     }
 
-    /// The state as a text; `options` is JSON, `schema` and `keys` are what `resume` wants back.
+    /// The state; `options` is JSON, `schema` and `keys` are what `resume` wants back.
     fn checkpoint(
         &self,
+        py: Python<'_>,
         options: &str,
         schema: Option<String>,
         keys: Option<String>,
-    ) -> PyResult<String> {
-        let make = || {
-            let options = serde_json::from_str(options).map_err(CheckpointError::Unreadable)?;
-            Ok(self.lock()?.checkpoint(options, schema, keys).to_text()?)
-        };
-        make().map_err(to_python)
+    ) -> PyResult<Checkpoint> {
+        let options = json(options).map_err(to_python)?;
+        let state = self.locked(py, |state| Ok(state.checkpoint(options, schema, keys)))?;
+        Ok(Checkpoint { state })
     }
 
     /// Takes on the state of a checkpoint.
-    fn resume(&self, text: &str, keys: Option<PyDataFrame>) -> PyResult<()> {
-        let resume = || {
-            let checkpoint = Checkpoint::from_text(text)?;
-            let columns = keys.map(|frame| frame.0.into_columns()).unwrap_or_default();
-            let keys: Vec<Series> =
-                columns.iter().map(|c| c.as_materialized_series().clone()).collect();
-            self.lock()?.resume(&checkpoint, &keys)
-        };
-        resume().map_err(to_python)
+    fn resume(
+        &self,
+        py: Python<'_>,
+        checkpoint: &Checkpoint,
+        keys: Option<PyDataFrame>,
+    ) -> PyResult<()> {
+        let columns = keys.map(|frame| frame.0.into_columns()).unwrap_or_default();
+        let keys: Vec<Series> =
+            columns.iter().map(|c| c.as_materialized_series().clone()).collect();
+        self.locked(py, |state| state.resume(&checkpoint.state, &keys))
     }
 
     /// Number of the key in the only row of `frame`, and whether it is new.
-    fn key_number(&self, frame: &Bound<'_, PyAny>) -> PyResult<(u32, bool)> {
+    fn key_number(&self, py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<(u32, bool)> {
         let by = pick(frame, &self.by)?;
-        self.lock().and_then(|mut state| state.key_number(&by)).map_err(to_python)
+        self.locked(py, |state| state.key_number(&by))
     }
 
     /// Forgets the newest key.
-    fn forget_key(&self) -> PyResult<()> {
-        let mut state = self.lock().map_err(to_python)?;
-        let count = state.key_count();
-        state.forget_keys(count.saturating_sub(1));
-        Ok(())
+    fn forget_key(&self, py: Python<'_>) -> PyResult<()> {
+        self.locked(py, |state| {
+            let count = state.key_count();
+            state.forget_keys(count.saturating_sub(1));
+            Ok(())
+        })
     }
 
     /// The bars that one trade closes, if any.
@@ -305,44 +317,35 @@ impl BarStream {
         first_trade_id: Option<i64>,
         last_trade_id: Option<i64>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let mut state = self.lock().map_err(to_python)?;
-        let layout = state.layout();
-        let time = given(layout, Field::Timestamp, timestamp)?;
-        let quantity = given(layout, Field::Quantity, quantity)?;
-        let side = given(layout, Field::IsBuyerMaker, is_buyer_maker.map(u8::from))?;
-        let agg = given(layout, Field::AggTradeId, agg_trade_id)?;
-        let first = given(layout, Field::FirstTradeId, first_trade_id)?;
-        let last = given(layout, Field::LastTradeId, last_trade_id)?;
-        let trades = Trades {
-            price: Numbers::Float(std::slice::from_ref(&price)),
-            quantity: quantity.as_ref().map(|q| Numbers::Float(std::slice::from_ref(q))),
-            timestamp: time.as_ref().map(std::slice::from_ref),
-            is_buyer_maker: side
-                .as_ref()
-                .map(|s| Bits { bytes: std::slice::from_ref(s), offset: 0 }),
-            agg_trade_id: agg.as_ref().map(std::slice::from_ref),
-            first_trade_id: first.as_ref().map(std::slice::from_ref),
-            last_trade_id: last.as_ref().map(std::slice::from_ref),
-            offset: 0,
-            len: 1,
-        };
-        let bars = state.push_one(key, &trades).map_err(to_python)?;
-        if bars.is_empty() {
-            return Ok(None);
-        }
-        let frame = state.frame(&bars).map_err(to_python)?;
-        to_python_frame(py, frame).map(Some)
-    }
-
-    /// A frame of no bars, for its schema.
-    fn empty(&self) -> PyResult<PyDataFrame> {
-        let empty = || self.lock()?.frame(&[]);
-        empty().map(PyDataFrame).map_err(to_python)
+        let frame = self.locked(py, |state| {
+            let layout = state.layout();
+            let time = given(layout, Field::Timestamp, timestamp)?;
+            let quantity = given(layout, Field::Quantity, quantity)?;
+            let side = given(layout, Field::IsBuyerMaker, is_buyer_maker.map(u8::from))?;
+            let agg = given(layout, Field::AggTradeId, agg_trade_id)?;
+            let first = given(layout, Field::FirstTradeId, first_trade_id)?;
+            let last = given(layout, Field::LastTradeId, last_trade_id)?;
+            let trades = Trades {
+                price: Numbers::Float(std::slice::from_ref(&price)),
+                quantity: quantity.as_ref().map(|q| Numbers::Float(std::slice::from_ref(q))),
+                timestamp: time.as_ref().map(std::slice::from_ref),
+                is_buyer_maker: side
+                    .as_ref()
+                    .map(|s| Bits { bytes: std::slice::from_ref(s), offset: 0 }),
+                agg_trade_id: agg.as_ref().map(std::slice::from_ref),
+                first_trade_id: first.as_ref().map(std::slice::from_ref),
+                last_trade_id: last.as_ref().map(std::slice::from_ref),
+                offset: 0,
+                len: 1,
+            };
+            let bars = state.push_one(key, &trades)?;
+            if bars.is_empty() { Ok(None) } else { state.frame(&bars).map(Some) }
+        })?;
+        frame.map(|frame| to_python_frame(py, frame)).transpose()
     }
 
     /// The parts of the input that the wanted columns are made of.
-    fn needs(&self) -> PyResult<Vec<&'static str>> {
-        let needs = || Ok(self.lock()?.output().needs().into_iter().map(Field::name).collect());
-        needs().map_err(to_python)
+    fn needs(&self, py: Python<'_>) -> PyResult<Vec<&'static str>> {
+        self.locked(py, |state| Ok(state.output().needs().into_iter().map(Field::name).collect()))
     }
 }

@@ -1,7 +1,7 @@
 """The ways into the library that must all lead to the same bars.
 
 A door takes trades and a threshold and gives bars; keyword arguments are those of
-``rangebar_polars.range_bars``.
+``rangebar_polars.range_bars``, but trades are of one key unless ``by`` is given.
 """
 
 from __future__ import annotations
@@ -40,16 +40,18 @@ OPTIONAL = ("is_buyer_maker", "agg_trade_id", "first_trade_id", "last_trade_id")
 def bars_expression(trades: pl.DataFrame, threshold: int, **options: Any) -> pl.Expr:
     """``rb.bars`` with every optional column named that the trades have."""
     present: dict[str, Any] = {name: name for name in OPTIONAL if name in trades.columns}
-    return rb.bars(threshold_decimal_bps=threshold, **{**present, **options})
+    present.update(options.pop("columns", {}))
+    options.pop("by", None)
+    return rb.bars(rule=threshold, **{**present, **options})
 
 
 def eager(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
-    return rb.range_bars(trades, threshold, **options)
+    return rb.range_bars(trades, threshold, **{"by": None, **options})
 
 
 def lazy(engine: EngineType) -> Door:
     def door(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
-        return rb.range_bars(trades.lazy(), threshold, **options).collect(engine=engine)
+        return eager(trades.lazy(), threshold, **options).collect(engine=engine)
 
     return door
 
@@ -63,12 +65,12 @@ def expression(engine: EngineType) -> Door:
 
 
 def ids_eager(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
-    return rb.with_bar_id(trades, threshold, **options)
+    return rb.with_bar_id(trades, threshold, **{"by": None, **options})
 
 
 def ids_lazy(engine: EngineType) -> Door:
     def door(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
-        return rb.with_bar_id(trades.lazy(), threshold, **options).collect(engine=engine)
+        return ids_eager(trades.lazy(), threshold, **options).collect(engine=engine)
 
     return door
 

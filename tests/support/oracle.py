@@ -88,14 +88,14 @@ def negated(duration: str) -> str:
 
 
 def calendar_periods(
-    timestamps: pl.Series, reset: str, offset: str | None, time_unit: TimeUnit | None
+    timestamps: pl.Series, reset: str, reset_offset: str | None, time_unit: TimeUnit | None
 ) -> list[Any]:
     """Start of the period that each timestamp falls into, by Polars' own calendar."""
     if not isinstance(timestamps.dtype, pl.Datetime):
         assert time_unit is not None, "an integer clock needs a unit to have a calendar"
         timestamps = recast(timestamps, pl.Datetime(time_unit))
-    if offset is not None:
-        timestamps = timestamps.dt.offset_by(negated(offset))
+    if reset_offset is not None:
+        timestamps = timestamps.dt.offset_by(negated(reset_offset))
     return timestamps.dt.truncate(reset).to_list()
 
 
@@ -200,7 +200,7 @@ def run(
     by: Sequence[str],
     same_timestamp_close: bool,
     reset: str | None,
-    offset: str | None,
+    reset_offset: str | None,
     max_gap: str | None,
     time_unit: TimeUnit | None,
 ) -> tuple[list[Bar], list[int]]:
@@ -222,14 +222,14 @@ def run(
     periods, tick, longest_gap = nothing, 0, None
     if reset is not None:
         assert clock is not None
-        periods = calendar_periods(clock, reset, offset, time_unit)
+        periods = calendar_periods(clock, reset, reset_offset, time_unit)
     if max_gap is not None:
         assert clock is not None
         tick, longest_gap = nanoseconds_per_tick(clock.dtype, time_unit), parse_duration(max_gap)
 
     machines: dict[Any, list[Machine]] = {}
     previous: dict[Any, Bar] = {}
-    ended: list[tuple[int, int, Bar]] = []
+    ended: list[tuple[tuple[int, int, int, int], int, Bar]] = []
     ids: list[int] = []
 
     for row in range(trades.height):
@@ -255,19 +255,23 @@ def run(
         for rank, machine in enumerate(machines[key]):
             cut = machine.cut() if is_cut else None
             closed = machine.push(trade)
-            ended += [(row, rank, bar) for bar in (cut, closed) if bar is not None]
+            if cut is not None:
+                ended.append(((row, 0, cut["opened_by"]["row"], rank), rank, cut))
+            if closed is not None:
+                ended.append(((row, 1, 0, rank), rank, closed))
             if rank == 0:
                 # The trade that closes a bar belongs to it, so ask how many were opened.
                 ids.append(machine.bars_opened - 1)
 
-    # Both loops ran in the promised order already: by ending trade, then by threshold as asked.
+    # By ending trade; cut off before closed, the former by opening trade; then by threshold.
+    ended.sort(key=lambda entry: entry[0])
     in_progress = [
-        (machine.bar["opened_by"]["row"], rank, machine.bar)
+        ((trades.height, 0, machine.bar["opened_by"]["row"], rank), rank, machine.bar)
         for group in machines.values()
         for rank, machine in enumerate(group)
         if machine.bar is not None
     ]
-    in_progress.sort(key=lambda entry: entry[:2])
+    in_progress.sort(key=lambda entry: entry[0])
     for _, rank, bar in ended + in_progress:
         bar["threshold"] = thresholds[rank]
     return [bar for _, _, bar in ended + in_progress], ids
@@ -282,7 +286,7 @@ def oracle_bars(
     incomplete: Literal["drop", "keep"] = "drop",
     same_timestamp_close: bool = False,
     reset: str | None = None,
-    offset: str | None = None,
+    reset_offset: str | None = None,
     max_gap: str | None = None,
     time_unit: TimeUnit | None = None,
 ) -> pl.DataFrame:
@@ -303,7 +307,7 @@ def oracle_bars(
         Whether bars that never closed are in the result.
     same_timestamp_close
         Lift the rule that a bar cannot close at its opening timestamp.
-    reset, offset, max_gap, time_unit
+    reset, reset_offset, max_gap, time_unit
         Calendar period, shift of its boundary, longest silence, and the unit of an integer clock.
 
     Returns
@@ -314,7 +318,7 @@ def oracle_bars(
     columns = Columns.of(trades) if columns is None else columns
     asked = [thresholds] if isinstance(thresholds, int) else list(thresholds)
     bars, _ = run(
-        trades, asked, columns, by, same_timestamp_close, reset, offset, max_gap, time_unit
+        trades, asked, columns, by, same_timestamp_close, reset, reset_offset, max_gap, time_unit
     )
     if incomplete == "drop":
         bars = [bar for bar in bars if bar["is_complete"]]
@@ -330,13 +334,17 @@ def oracle_bars(
         return pl.Series(name, [bar[field] / grid for bar in bars], dtype=pl.Float64)
 
     def counts(name: str, field: str) -> pl.Series:
-        return pl.Series(name, [bar[field] for bar in bars], dtype=pl.UInt64)
+        return pl.Series(name, [bar[field] for bar in bars], dtype=pl.Int64)
 
     out: list[pl.Series] = [gathered(key, opened, key) for key in by]
     if len(asked) > 1:
         values = [bar["threshold"] for bar in bars]
         out.append(pl.Series("threshold_decimal_bps", values, dtype=pl.UInt32))
+    out.append(pl.Series("bar_id", [bar["id"] for bar in bars], dtype=pl.UInt32))
     if columns.timestamp is not None:
+        if time_unit is not None:
+            clock = pl.col(columns.timestamp).cast(pl.Datetime(time_unit))
+            trades = trades.with_columns(clock)
         out.append(gathered(columns.timestamp, opened, "open_time"))
         out.append(gathered(columns.timestamp, closed, "close_time"))
     out += [floats(name, name) for name in ("open", "high", "low", "close")]
@@ -374,7 +382,7 @@ def oracle_bar_ids(
     by: Sequence[str] = (),
     same_timestamp_close: bool = False,
     reset: str | None = None,
-    offset: str | None = None,
+    reset_offset: str | None = None,
     max_gap: str | None = None,
     time_unit: TimeUnit | None = None,
     name: str = "bar_id",
@@ -382,6 +390,14 @@ def oracle_bar_ids(
     """Number of the bar that each trade belongs to, from 0 within each key, as UInt32."""
     columns = Columns.of(trades) if columns is None else columns
     _, ids = run(
-        trades, [threshold], columns, by, same_timestamp_close, reset, offset, max_gap, time_unit
+        trades,
+        [threshold],
+        columns,
+        by,
+        same_timestamp_close,
+        reset,
+        reset_offset,
+        max_gap,
+        time_unit,
     )
     return pl.Series(name, ids, dtype=pl.UInt32)

@@ -5,33 +5,13 @@
 //! computed when a period is entered, once, and not for every trade.
 
 use chrono::{
-    DateTime, Datelike, MappedLocalTime, Months, NaiveDate, NaiveDateTime, Offset, TimeDelta,
-    TimeZone,
+    Datelike, MappedLocalTime, Months, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone,
 };
 use chrono_tz::Tz;
 
-use super::error::SettingsError;
-use super::span::{DAY, Span};
-
-/// What a time column counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tick {
-    Nanosecond,
-    Microsecond,
-    Millisecond,
-}
-
-impl Tick {
-    /// Nanoseconds in a tick.
-    #[must_use]
-    pub fn nanos(self) -> i64 {
-        match self {
-            Self::Nanosecond => 1,
-            Self::Microsecond => 1_000,
-            Self::Millisecond => 1_000_000,
-        }
-    }
-}
+use super::duration::{DAY, Duration};
+use super::error::OptionsError;
+use super::time::TimeUnit;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Every {
@@ -47,16 +27,16 @@ enum Every {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Calendar {
     every: Every,
-    offset: Span,
-    tick: Tick,
+    offset: Duration,
+    unit: TimeUnit,
     zone: Option<Tz>,
 }
 
-/// Both kinds of boundary; by default there is none.
+/// Where bars are cut off; by default nowhere.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Boundaries {
+pub struct Cuts {
     pub calendar: Option<Calendar>,
-    /// The longest silence a bar may span, in ticks of the time column.
+    /// The longest silence within a bar, in units of the time column.
     pub max_gap: Option<u64>,
 }
 
@@ -72,35 +52,35 @@ impl Calendar {
     pub fn new(
         every: &str,
         offset: Option<&str>,
-        tick: Tick,
+        unit: TimeUnit,
         zone: Option<&str>,
-    ) -> Result<Self, SettingsError> {
-        let span = Span::parse(every)?;
-        let offset = offset.map(Span::parse).transpose()?.unwrap_or_default();
+    ) -> Result<Self, OptionsError> {
+        let span = Duration::parse(every)?;
+        let offset = offset.map(Duration::parse).transpose()?.unwrap_or_default();
         let whole_days = span.nanos % DAY == 0;
         let parsed = match span {
-            Span { months: 0, nanos } if nanos > 0 && whole_days => {
+            Duration { months: 0, nanos } if nanos > 0 && whole_days => {
                 // 1970-01-01 was a Thursday; weeks begin on Mondays, as in `dt.truncate`.
                 let weeks = every.ends_with('w');
                 Every::Fixed { length: nanos, anchor: if weeks { 4 * DAY } else { 0 } }
             }
-            Span { months, nanos: 0 } if months > 0 => Every::Months(months),
-            _ => return Err(SettingsError::Reset(every.to_owned())),
+            Duration { months, nanos: 0 } if months > 0 => Every::Months(months),
+            _ => return Err(OptionsError::Reset(every.to_owned())),
         };
         if offset.months != 0 && matches!(parsed, Every::Fixed { .. }) {
-            return Err(SettingsError::ResetOffset);
+            return Err(OptionsError::ResetOffset);
         }
         let zone = match zone {
             None | Some("UTC") => None,
-            Some(name) => Some(name.parse().map_err(|_| SettingsError::Zone(name.to_owned()))?),
+            Some(name) => Some(name.parse().map_err(|_| OptionsError::Zone(name.to_owned()))?),
         };
-        Ok(Self { every: parsed, offset, tick, zone })
+        Ok(Self { every: parsed, offset, unit, zone })
     }
 
     /// The first time past the period of `time`, or `None` beyond what calendars reach.
     #[must_use]
     pub fn period_end(&self, time: i64) -> Option<i64> {
-        let utc = self.date_time(time)?;
+        let utc = self.unit.date_time(time)?;
         let wall = match self.zone {
             None => utc,
             Some(zone) => utc.checked_add_offset(zone.offset_from_utc_datetime(&utc).fix())?,
@@ -110,20 +90,11 @@ impl Calendar {
             None => next,
             Some(zone) => first_instant(zone, next, utc)?,
         };
-        // Rounded up: the first tick that is not before the boundary.
+        // Rounded up: the first time that is not before the boundary.
         let seconds = i128::from(end.and_utc().timestamp());
         let nanos = seconds * 1_000_000_000 + i128::from(end.and_utc().timestamp_subsec_nanos());
-        let tick = i128::from(self.tick.nanos());
-        i64::try_from(nanos.div_euclid(tick) + i128::from(nanos.rem_euclid(tick) != 0)).ok()
-    }
-
-    fn date_time(&self, time: i64) -> Option<NaiveDateTime> {
-        let date_time = match self.tick {
-            Tick::Nanosecond => Some(DateTime::from_timestamp_nanos(time)),
-            Tick::Microsecond => DateTime::from_timestamp_micros(time),
-            Tick::Millisecond => DateTime::from_timestamp_millis(time),
-        };
-        date_time.map(|t| t.naive_utc())
+        let each = i128::from(self.unit.nanos());
+        i64::try_from(nanos.div_euclid(each) + i128::from(nanos.rem_euclid(each) != 0)).ok()
     }
 
     /// Start of the period after that of `wall`, both by the clock on the wall.
@@ -183,21 +154,15 @@ fn first_instant(zone: Tz, wall: NaiveDateTime, after: NaiveDateTime) -> Option<
     }
 }
 
-impl Boundaries {
-    /// Whether there is any.
-    #[must_use]
-    pub fn any(&self) -> bool {
-        self.calendar.is_some() || self.max_gap.is_some()
-    }
-
-    /// Puts into `cuts` the index of every time that begins a new stretch, ascending.
+impl Cuts {
+    /// Puts into `cuts` the index of every time before which bars are cut off, ascending.
     ///
     /// `times` ascend from `last_time`; `period_end` is the end of the period that it lies in,
     /// and is moved on.
     ///
     /// # Errors
     /// If a time lies beyond the calendar.
-    pub fn cuts(
+    pub fn find(
         &self,
         last_time: Option<i64>,
         period_end: &mut Option<i64>,
@@ -235,9 +200,10 @@ impl Boundaries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::DateTime;
 
     fn end(every: &str, offset: Option<&str>, zone: Option<&str>, at: &str) -> String {
-        let calendar = Calendar::new(every, offset, Tick::Microsecond, zone);
+        let calendar = Calendar::new(every, offset, TimeUnit::Microsecond, zone);
         let parsed = at.parse::<DateTime<chrono::Utc>>();
         let (Ok(calendar), Ok(at)) = (calendar, parsed) else { return "bad test".to_owned() };
         let end =
@@ -270,18 +236,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_period() {
+    fn refused_periods() {
         for bad in ["1h", "0d", "-1d", "1mo1d", "36h"] {
             assert_eq!(
-                Calendar::new(bad, None, Tick::Nanosecond, None),
-                Err(SettingsError::Reset(bad.to_owned()))
+                Calendar::new(bad, None, TimeUnit::Nanosecond, None),
+                Err(OptionsError::Reset(bad.to_owned()))
             );
         }
-        let zone = Calendar::new("1d", None, Tick::Nanosecond, Some("Mars/Olympus"));
-        assert_eq!(zone, Err(SettingsError::Zone("Mars/Olympus".to_owned())));
+        let zone = Calendar::new("1d", None, TimeUnit::Nanosecond, Some("Mars/Olympus"));
+        assert_eq!(zone, Err(OptionsError::Zone("Mars/Olympus".to_owned())));
         assert_eq!(
-            Calendar::new("1d", Some("1mo"), Tick::Nanosecond, None),
-            Err(SettingsError::ResetOffset)
+            Calendar::new("1d", Some("1mo"), TimeUnit::Nanosecond, None),
+            Err(OptionsError::ResetOffset)
         );
     }
 }

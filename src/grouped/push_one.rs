@@ -21,7 +21,7 @@ impl Grouped {
         let before = keys.count();
         let number = keys.number(by)?.first().copied().unwrap_or(0);
         let new = keys.count() > before;
-        self.machines.resize_with(keys.count(), || Machine::new(&self.settings));
+        self.machines.resize_with(keys.count(), || Machine::new(&self.options));
         Ok((number, new))
     }
 
@@ -47,14 +47,14 @@ impl Grouped {
         let trades = &Trades { offset: self.rows_seen, ..*trades };
         self.report = Report::default();
         let kept =
-            self.screened(trades, key, Rows::From(0), 1).map_err(|e| self.layout.error(&e))?;
+            self.compared(trades, key, Rows::From(0), 1).map_err(|e| self.layout.error(&e))?;
         let mut sink = Bars::new(key, self.keep_incomplete);
         if kept.is_none() {
-            let Self { settings, workspace, machines, .. } = self;
+            let Self { options, workspace, machines, .. } = self;
             let machine = &mut machines[key as usize];
             let before = machine.clone();
             if let Err(error) =
-                machine.push(trades, Rows::From(0), 1, settings, workspace, &mut sink)
+                machine.push(trades, Rows::From(0), 1, options, workspace, &mut sink)
             {
                 self.machines[key as usize] = before;
                 return Err(self.layout.error(&error));

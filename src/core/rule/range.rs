@@ -1,6 +1,6 @@
-//! The width of a bar.
+//! Range bars: a distance from the opening price, as a share of it.
 
-use super::error::SettingsError;
+use crate::core::error::OptionsError;
 
 /// A threshold in decimal basis points: 1 is 0.001%, 250 is 0.25%, 100 000 is 100%.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,12 +14,12 @@ impl Threshold {
     ///
     /// # Errors
     /// If it is not in 1..=100 000.
-    pub fn new(decimal_bps: i64) -> Result<Self, SettingsError> {
+    pub fn new(decimal_bps: i64) -> Result<Self, OptionsError> {
         u32::try_from(decimal_bps)
             .ok()
             .filter(|t| (1..=Self::PER_ONE).contains(t))
             .map(Self)
-            .ok_or(SettingsError::Threshold(decimal_bps))
+            .ok_or(OptionsError::Threshold(decimal_bps.to_string()))
     }
 
     /// The threshold in decimal basis points.
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn only_sensible_thresholds() {
         for bad in [i64::MIN, -1, 0, 100_001, i64::MAX] {
-            assert_eq!(Threshold::new(bad), Err(SettingsError::Threshold(bad)));
+            assert_eq!(Threshold::new(bad), Err(OptionsError::Threshold(bad.to_string())));
         }
         assert_eq!(Threshold::new(250).map(Threshold::decimal_bps), Ok(250));
     }

@@ -1,6 +1,6 @@
 //! Spans of time written as Polars writes them: `1d`, `-17h`, `1w2d`, `90m`.
 
-use super::error::SettingsError;
+use super::error::OptionsError;
 
 /// Nanoseconds of the units that always last the same.
 const FIXED: [(&str, i64); 8] = [
@@ -21,18 +21,18 @@ pub const DAY: i64 = 86_400_000_000_000;
 
 /// A span: calendar months, and time of fixed length. Both may be negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Span {
+pub struct Duration {
     pub months: i64,
     pub nanos: i64,
 }
 
-impl Span {
+impl Duration {
     /// Reads a span.
     ///
     /// # Errors
     /// If the text is none, or too long for 64 bits of nanoseconds.
-    pub fn parse(text: &str) -> Result<Self, SettingsError> {
-        let refuse = || SettingsError::Span(text.to_owned());
+    pub fn parse(text: &str) -> Result<Self, OptionsError> {
+        let refuse = || OptionsError::Duration(text.to_owned());
         let (negative, mut rest) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text),
@@ -72,16 +72,16 @@ mod tests {
 
     #[test]
     fn spans_as_polars_writes_them() {
-        let span = |months, nanos| Ok(Span { months, nanos });
-        assert_eq!(Span::parse("1d"), span(0, DAY));
-        assert_eq!(Span::parse("-17h"), span(0, -17 * 3_600_000_000_000));
-        assert_eq!(Span::parse("1w2d"), span(0, 9 * DAY));
-        assert_eq!(Span::parse("1y1q1mo"), span(16, 0));
-        assert_eq!(Span::parse("3s5ms7us9ns"), span(0, 3_005_007_009));
+        let span = |months, nanos| Ok(Duration { months, nanos });
+        assert_eq!(Duration::parse("1d"), span(0, DAY));
+        assert_eq!(Duration::parse("-17h"), span(0, -17 * 3_600_000_000_000));
+        assert_eq!(Duration::parse("1w2d"), span(0, 9 * DAY));
+        assert_eq!(Duration::parse("1y1q1mo"), span(16, 0));
+        assert_eq!(Duration::parse("3s5ms7us9ns"), span(0, 3_005_007_009));
         for bad in
             ["", "-", "d", "1", "1x", "1 d", "1d-", "1i", "99999999999999999999d", "999999999w"]
         {
-            assert_eq!(Span::parse(bad), Err(SettingsError::Span(bad.to_owned())), "{bad}");
+            assert_eq!(Duration::parse(bad), Err(OptionsError::Duration(bad.to_owned())), "{bad}");
         }
     }
 }

@@ -1,20 +1,20 @@
-//! Bars on their way out, held back until a frame of them is worth making.
+//! Bars that have ended and wait until a frame of them is worth making.
 
 use crate::columns::output::Ended;
 
-/// No more bars than this are held back.
+/// No more bars than this wait.
 const MOST: usize = 4096;
 
 /// A frame costs as much as hundreds of bars, most of it in Python. So bars wait until they are
 /// an eighth of those given before: the first come at once, whoever stops after some bars has
 /// read little more than these need, and a long run makes few frames.
 #[derive(Default)]
-pub struct Held {
+pub struct Pending {
     bars: Vec<Ended>,
     given: usize,
 }
 
-impl Held {
+impl Pending {
     /// Takes the bars out: to add to them and put them back, or for good.
     pub fn take(&mut self) -> Vec<Ended> {
         std::mem::take(&mut self.bars)
