@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from rangebar_polars.store import Origin, TradeStore
-from tests.support.store_trades import days_of_trades
+from tests.support.trades import days_of_trades
 
 TRADES = days_of_trades(datetime(2024, 1, 1), 3, 300)
 FIRST, SECOND, THIRD = (date(2024, 1, n) for n in (1, 2, 3))
