@@ -16,6 +16,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use rangebar_polars::core::bar::Bar;
 use rangebar_polars::core::block::Rows;
 use rangebar_polars::core::error::Problem;
+use rangebar_polars::core::grid::Grid;
 use rangebar_polars::core::machine::{Machine, Settings, Sink, Workspace};
 use rangebar_polars::core::reset::Boundaries;
 use rangebar_polars::core::threshold::Threshold;
@@ -78,6 +79,7 @@ impl Columns {
             agg_trade_id: all.then_some(&self.agg[..]),
             first_trade_id: all.then_some(&self.first[..]),
             last_trade_id: all.then_some(&self.last[..]),
+            grid: Grid::default(),
             offset: 0,
             len: ROWS,
         }

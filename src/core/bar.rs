@@ -1,14 +1,13 @@
 //! What a bar knows: the integers that trades add up to.
 
-use super::price::UNITS;
 use super::threshold::Threshold;
 
 /// Sums over trades, all exact and independent of order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sums {
-    /// Units of 1e-8.
+    /// Units of the quantities' grid.
     pub volume: i128,
-    /// Units of 1e-16.
+    /// Products of units of both grids.
     pub turnover: i128,
     /// The part of the volume whose taker bought.
     pub buy_volume: i128,
@@ -123,6 +122,3 @@ pub fn boundaries(open: i64, threshold: Threshold) -> (i64, i64) {
     // Past the grid's end there is no price, so a boundary there is one that is never reached.
     (open.saturating_add(delta), open - delta)
 }
-
-/// 1e-8 units in one, for readers of the fields above.
-pub const PRICE_SCALE: i64 = UNITS;

@@ -7,17 +7,18 @@
 //!     -> machine (one key: where bars open, close and are cut) -> bar (what a bar knows)
 //! ```
 //!
-//! `kernels` are the loops over a block, `simd` picks the instruction set they run on. `price` is
-//! the grid all of it computes on, `threshold` the width of a bar, `reset` the
+//! `kernels` are the loops over a block, `simd` picks the instruction set they run on. `grid` is
+//! what all of it computes on, `quotient` the way back to floats, `threshold` the width of a bar, `reset` the
 //! calendar, `checkpoint` the text a machine can be put into, `error` what can go wrong.
 
 pub mod bar;
 pub mod block;
 pub mod checkpoint;
 pub mod error;
+pub mod grid;
 pub mod kernels;
 pub mod machine;
-pub mod price;
+pub mod quotient;
 pub mod reset;
 pub mod simd;
 pub mod span;
