@@ -153,5 +153,32 @@ fn kernel(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, kernel);
+/// Bars' sums as floats: numbers of the sizes that bars have.
+fn numbers_out(criterion: &mut Criterion) {
+    let columns = columns();
+    let prices: Vec<i64> = columns.price.iter().map(|p| (p * 1e8).round() as i64).collect();
+    let volumes: Vec<i128> = columns.time.iter().map(|t| i128::from(t % 1_000_003) << 12).collect();
+    let turnovers: Vec<i128> =
+        prices.iter().zip(&volumes).map(|(p, v)| i128::from(*p) * v).collect();
+    let grid = black_box(Grid::default());
+    let mut group = criterion.benchmark_group("numbers out");
+    group.throughput(Throughput::Elements(ROWS as u64)).sample_size(10);
+    group.bench_function("price", |b| {
+        b.iter(|| prices.iter().map(|&n| grid.price_to_f64(n)).sum::<f64>());
+    });
+    group.bench_function("volume", |b| {
+        b.iter(|| volumes.iter().map(|&n| grid.quantity_to_f64(n)).sum::<f64>());
+    });
+    group.bench_function("turnover", |b| {
+        b.iter(|| turnovers.iter().map(|&n| grid.turnover_to_f64(n)).sum::<f64>());
+    });
+    group.bench_function("vwap", |b| {
+        b.iter(|| {
+            turnovers.iter().zip(&volumes).filter_map(|(&t, &v)| grid.vwap(t, v)).sum::<f64>()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, kernel, numbers_out);
 criterion_main!(benches);
