@@ -171,10 +171,11 @@ def shows_keywords(keywords: type, **defaults: Any) -> Callable[[Callable[P, R]]
     Show the shared keywords in a function's signature, and refuse others with a hint.
 
     The function takes them as `**keywords`, typed as this TypedDict, so that they are written down
-    once; editors and `help` see them as if they stood in the signature.
+    once; editors and `help` see them as if they stood in the signature. `defaults` are those of
+    keywords that other doors do not have.
     """
     hints = get_type_hints(keywords)
-    order = list(_DEFAULTS)
+    order = [*_DEFAULTS, *defaults]
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         own = inspect.signature(function)

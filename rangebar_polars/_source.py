@@ -29,6 +29,7 @@ class Request:
     ----------
     columns : list of str
         The columns that each frame must have: those that go out, and those of the predicate.
+        Never none, so that rows can be counted.
     predicate : Expr or None
         Which rows are wanted; applied for the source, which may use it to read less (see
         `predicate_on`).
@@ -106,13 +107,16 @@ class _Answering:
             return
         wanted = self.names if with_columns is None else with_columns
         roots = [] if predicate is None else predicate.meta.root_names()
-        request = Request(list(dict.fromkeys([*wanted, *roots])), predicate, n_rows)
+        # Where only the number of rows counts (a row index alone), no column at all is wanted.
+        columns = list(dict.fromkeys([*wanted, *roots])) or self.names[:1]
+        request = Request(columns, predicate, n_rows)
         with closing(self.frames(request)) as frames:
             for frame in frames:
                 some = frame if n_rows is None else frame.head(n_rows)
                 if predicate is not None:
                     some = some.filter(predicate)
-                yield some.select(wanted)
+                # A selection of no columns would lose the number of rows.
+                yield some.select(wanted) if wanted else some.drop(some.columns)
                 if n_rows is not None:
                     n_rows -= min(n_rows, frame.height)
                     if n_rows == 0:

@@ -1,160 +1,179 @@
-"""What a user's frame must look like, and how a batch of it becomes a batch of the store's."""
+"""What a user's frame must look like: names and dtypes, checked before anything runs.
+
+What only the values can tell is the business of `values`.
+"""
 
 from __future__ import annotations
 
-import math
+import operator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Final, Literal, SupportsIndex, TypeAlias, cast, get_args
 
 import polars as pl
 from polars.exceptions import ColumnNotFoundError
 
-from rangebar_polars.exceptions import InvalidTradeError, RangeBarError
-from rangebar_polars.store.grid import DIVISOR, UNITS
-from rangebar_polars.store.typed import as_dtype
+from rangebar_polars.exceptions import RangeBarError
+from rangebar_polars.store.provenance import BROUGHT_BY
 
-__all__ = ["ID", "Names", "TimeUnit", "check_batch", "normalise"]
+__all__ = ["ID", "MAX_DECIMALS", "ROLES", "Columns", "TimeUnit", "check_schema", "store_names"]
 
 TimeUnit: TypeAlias = Literal["s", "ms", "us", "ns"]
 
-ID = "agg_trade_id"
+ID: Final = "agg_trade_id"
 """The column every file is sorted by, and in which no value stands twice."""
 
-_TIME = pl.Datetime("us")
-_TO_US = {"s": 1_000_000, "ms": 1_000, "us": 1}
+ROLES: Final = ("timestamp", "price", "quantity", ID)
+"""The store's names of the columns that `Columns` names in a frame."""
+
+MAX_DECIMALS: Final = 12
+"""Of the finest grid of prices that can be asked for."""
+
+_OWN: Final = ("price_units", "price_divisor", BROUGHT_BY)
+_KEPT: Final = (pl.Boolean, pl.String, pl.Binary, pl.Date, pl.Time, pl.Decimal)
 
 
 @dataclass(frozen=True)
-class Names:
-    """Names of the main columns in the user's frame."""
+class Columns:
+    """Where the main columns are in the user's frame, and what their values mean.
 
-    timestamp: str
-    price: str
-    quantity: str | None
-    agg_trade_id: str
+    Raises
+    ------
+    TypeError, ValueError
+        At once, for a value that makes no sense.
+    """
+
+    timestamp: str = "timestamp"
+    price: str = "price"
+    quantity: str | None = "quantity"
+    agg_trade_id: str | None = ID
+    time_unit: TimeUnit | None = None
+    decimals: int = 8
+
+    def __post_init__(self) -> None:
+        names: list[str] = []
+        for role in ROLES:
+            name = getattr(self, role)
+            if name is None and role in ("quantity", ID):
+                continue
+            if not isinstance(name, str):
+                msg = f"{role} must be the name of a column, got {name!r}"
+                raise TypeError(msg)
+            if name in names:
+                msg = f"column '{name}' cannot be {ROLES[names.index(name)]} and {role} at once"
+                raise ValueError(msg)
+            names.append(name)
+        units = get_args(TimeUnit)
+        if self.time_unit is not None and self.time_unit not in units:
+            msg = f"time_unit must be one of {', '.join(map(repr, units))}, got {self.time_unit!r}"
+            raise ValueError(msg)
+        given: Any = self.decimals
+        if isinstance(given, bool) or not hasattr(given, "__index__"):
+            msg = f"decimals must be a whole number from 0 to {MAX_DECIMALS}, got {given!r}"
+            raise TypeError(msg)
+        if not 0 <= operator.index(cast("SupportsIndex", given)) <= MAX_DECIMALS:
+            msg = f"decimals must be between 0 and {MAX_DECIMALS}, got {given}"
+            raise ValueError(msg)
+
+    def given(self, stored: str) -> str:
+        """Return the user's name of a stored column."""
+        return (getattr(self, stored) or stored) if stored in ROLES else stored
 
     def pairs(self) -> list[tuple[str, str]]:
         """Return (name in the store, name in the frame), for those in use."""
-        pairs = [("timestamp", self.timestamp), ("price", self.price)]
-        if self.quantity is not None:
-            pairs.append(("quantity", self.quantity))
-        return [*pairs, (ID, self.agg_trade_id)]
+        return [(role, name) for role in ROLES if (name := getattr(self, role)) is not None]
 
 
-def normalise(frame: pl.LazyFrame, names: Names, time_unit: TimeUnit | None) -> pl.LazyFrame:
-    """Rename and cast to the store's columns.
+def store_names(frame: pl.LazyFrame, columns: Columns) -> pl.LazyFrame:
+    """Check the frame's columns and give them the store's names.
 
     Raises
     ------
     ColumnNotFoundError
         Where a named column is missing.
     RangeBarError
-        Where a column's dtype cannot hold what it should.
+        Where a column's dtype cannot hold what it should, or cannot be stored.
     """
     schema = frame.collect_schema()
-    pairs = names.pairs()
+    check_schema(schema, columns)
+    pairs = columns.pairs()
+    taken = {given for _, given in pairs}
+    further = [name for name in schema if name not in taken]
+    return frame.select(*(pl.col(given).alias(stored) for stored, given in pairs), *further)
+
+
+def check_schema(schema: pl.Schema, columns: Columns) -> None:
+    """Refuse a frame by its names and dtypes; see `store_names`."""
+    pairs = columns.pairs()
     for stored, given in pairs:
         if given not in schema:
-            hint = ""
-            if stored == ID:
-                hint = "; the store sorts and de-duplicates by it (with_row_index can make one)"
-            msg = f"column '{given}' not found: the frame has {schema.names()}{hint}"
-            raise ColumnNotFoundError(msg)
+            raise ColumnNotFoundError(_missing(stored, given, schema))
+        _check_role(stored, given, schema[given], columns.time_unit)
     taken = {given for _, given in pairs}
-    exprs: list[pl.Expr] = []
-    for stored, given in pairs:
-        dtype = schema[given]
-        if stored == "timestamp":
-            exprs.append(_time(given, dtype, time_unit).alias(stored))
-        elif stored == ID:
-            exprs.append(_integer(given, dtype).alias(stored))
-        else:
-            if not dtype.is_numeric():
-                raise _dtype_error(given, dtype, "a number")
-            exprs.append(pl.col(given).cast(pl.Float64).alias(stored))
     for name, dtype in schema.items():
         if name in taken:
             continue
-        if name in (UNITS, DIVISOR):
+        if name in _OWN:
             msg = f"column '{name}' is named like one that the store adds itself: rename or drop it"
             raise RangeBarError(msg)
-        if any(name == stored for stored, _ in pairs):
-            msg = f"column '{name}' stands in the way of '{dict(pairs)[name]}': rename or drop it"
+        if name in ROLES:
+            given = dict(pairs).get(name)
+            instead = f"and {name}='{given}' is stored under that name" if given else "unused"
+            msg = f"column '{name}' is there, but {name}={given!r}: {instead}: rename or drop it"
             raise RangeBarError(msg)
         if name == "is_buyer_maker" and dtype != pl.Boolean:
             raise _dtype_error(name, dtype, "Boolean")
-        exprs.append(_integer(name, dtype) if name.endswith("_trade_id") else pl.col(name))
-    return frame.select(exprs)
+        if name.endswith("_trade_id") and not dtype.is_integer():
+            raise _dtype_error(name, dtype, "an integer")
+        if not (name.endswith("_trade_id") or _is_kept(dtype)):
+            msg = (
+                f"column '{name}' has dtype {dtype}, which would not come back as it was: cast it "
+                "to a plain one, such as pl.String or pl.Int64, or drop it"
+            )
+            raise RangeBarError(msg)
+
+
+def _missing(stored: str, given: str, schema: pl.Schema) -> str:
+    way_out = f"name it with {stored}='...'"
+    if stored == "quantity":
+        way_out += ", or quantity=None to store none"
+    if stored == ID:
+        way_out += (
+            f", or {ID}=None if the trades have no ids: then each write of a day must hold "
+            "the day from its first trade on, in order"
+        )
+    return f"column '{given}' not found: {way_out} (the columns are {schema.names()})"
+
+
+def _check_role(stored: str, given: str, dtype: pl.DataType, time_unit: TimeUnit | None) -> None:
+    if stored == "timestamp":
+        if isinstance(dtype, pl.Datetime):
+            if time_unit is not None:
+                msg = f"column '{given}' has dtype {dtype}: leave out time_unit={time_unit!r}"
+                raise RangeBarError(msg)
+        elif not dtype.is_integer():
+            raise _dtype_error(given, dtype, "Datetime or an integer")
+        elif time_unit is None:
+            msg = f"column '{given}' has dtype {dtype}: say what it counts with time_unit='ms', ..."
+            raise RangeBarError(msg)
+    elif stored == ID:
+        if not dtype.is_integer():
+            raise _dtype_error(given, dtype, "an integer")
+    elif not dtype.is_numeric():
+        raise _dtype_error(given, dtype, "a number")
 
 
 def _dtype_error(name: str, dtype: pl.DataType, wanted: str) -> RangeBarError:
     return RangeBarError(f"column '{name}' has dtype {dtype}, expected {wanted}")
 
 
-def _integer(name: str, dtype: pl.DataType) -> pl.Expr:
-    if not dtype.is_integer():
-        raise _dtype_error(name, dtype, "an integer")
-    return pl.col(name).cast(pl.Int64)
-
-
-def _time(name: str, dtype: pl.DataType, time_unit: TimeUnit | None) -> pl.Expr:
-    """Naive microseconds in UTC; nanoseconds stay as they are until `check_batch` saw them."""
-    column = pl.col(name)
+def _is_kept(dtype: pl.DataType) -> bool:
+    """Whether Parquet gives a column back with the dtype it had."""
+    if isinstance(dtype, pl.List):
+        return _is_kept(cast("pl.DataType", dtype.inner))
+    if isinstance(dtype, pl.Struct):
+        return all(_is_kept(cast("pl.DataType", field.dtype)) for field in dtype.fields)
     if isinstance(dtype, pl.Datetime):
-        if dtype.time_zone is not None:
-            column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        return column if dtype.time_unit == "ns" else column.cast(_TIME)
-    if not dtype.is_integer():
-        raise _dtype_error(name, dtype, "Datetime or an integer")
-    if time_unit is None:
-        msg = f"column '{name}' has dtype {dtype}: say what it counts with time_unit='ms', ..."
-        raise RangeBarError(msg)
-    if time_unit == "ns":
-        return column.cast(pl.Int64).cast(pl.Datetime("ns"))
-    return (column.cast(pl.Int64) * _TO_US[time_unit]).cast(_TIME)
-
-
-def check_batch(batch: pl.DataFrame, row: int) -> pl.DataFrame:
-    """Refuse what no trade can be; `row` is where the batch begins in the stream.
-
-    Raises
-    ------
-    InvalidTradeError
-        Names column, row and value.
-    """
-    for name in ("timestamp", "price", "quantity", ID):
-        if name in batch.columns:
-            values = batch[name]
-            if values.null_count():
-                _refuse(values.is_null(), values, row, "must not be null")
-    price = batch["price"]
-    if not _all_finite(price) or bool((price <= 0).any()):
-        _refuse(~(price.is_finite() & (price > 0)), price, row, "must be finite and above 0")
-    if "quantity" in batch.columns:
-        quantity = batch["quantity"]
-        if not _all_finite(quantity) or bool((quantity < 0).any()):
-            good = quantity.is_finite() & (quantity >= 0)
-            _refuse(~good, quantity, row, "must be finite and not negative")
-    time = batch["timestamp"]
-    if time.dtype == pl.Datetime("ns"):
-        lost = (time.to_physical() % 1000) != 0
-        _refuse(lost, time, row, "must be whole microseconds, which is what the store keeps")
-        batch = batch.with_columns(as_dtype(time, _TIME))
-    return batch
-
-
-def _all_finite(values: pl.Series) -> bool:
-    # Faster than asking each; a sum that overflows is looked at closer, and found good.
-    return math.isfinite(values.sum())
-
-
-def _refuse(bad: pl.Series, values: pl.Series, row: int, rule: str) -> None:
-    if not bad.any():
-        return
-    at = bad.arg_max() or 0
-    value = "null" if values[at] is None else str(values[at])
-    if value == "nan":
-        value = "NaN"
-    name = values.name
-    msg = f"column '{name}', row {row + at}: {name} {rule}, got {value}"
-    raise InvalidTradeError(msg, name, row + at, value)
+        return dtype.time_zone in {None, "UTC"}
+    if dtype.is_integer():
+        return not isinstance(dtype, (pl.Int128, pl.UInt128))
+    return dtype.is_float() or isinstance(dtype, _KEPT)

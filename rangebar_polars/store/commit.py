@@ -12,11 +12,12 @@ import json
 import shutil
 import uuid
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from rangebar_polars._files import sync_directory, write_text
+from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.typed import acquire
 
 if TYPE_CHECKING:
@@ -55,6 +56,43 @@ class Change:
     def to_json(self) -> str:
         """Return the text of ``commit.json``."""
         return json.dumps({"moves": self.moves, "removals": self.removals})
+
+
+def _read_change(series: Series, folder: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Read which files a commit moves where, and which it removes.
+
+    Somebody else may have written the store, or this file, and looking at it carries changes
+    out: nothing is touched but staged files, and the data and manifest of this very series.
+
+    Raises
+    ------
+    RangeBarError
+        Names the file, where it is damaged or wants anything else.
+    """
+    path = folder / _COMMIT
+    try:
+        note: Any = json.loads(path.read_text(encoding="utf-8"))
+        moves = [(series.root / staged, series.root / target) for staged, target in note["moves"]]
+        removals = [series.root / target for target in note["removals"]]
+        for staged, _ in moves:
+            if staged.parent != folder or staged.name in {"", ".", ".."}:
+                msg = f"it moves {staged}, which was not staged beside it"
+                raise ValueError(msg)
+        for target in (*(target for _, target in moves), *removals):
+            if not series.owns(target):
+                msg = f"it changes {target}, which is not a file of '{series.symbol}'"
+                raise ValueError(msg)
+            # Names alone do not tell: a folder may be a link.
+            if not target.parent.resolve().is_relative_to(series.root.resolve()):
+                msg = f"it changes {target}, which a link leads out of the store"
+                raise ValueError(msg)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        msg = (
+            f"{path}: damaged, or not a commit of this store, and nothing was done about it: "
+            f"{error}; if nothing else writes to the store, delete its folder"
+        )
+        raise RangeBarError(msg) from error
+    return moves, removals
 
 
 @contextmanager
@@ -98,18 +136,16 @@ def commit(series: Series, folder: Path, change: Change) -> None:
 
 
 def _carry_out(series: Series, folder: Path) -> None:
-    change = json.loads((folder / _COMMIT).read_text(encoding="utf-8"))
+    moves, removals = _read_change(series, folder)
     touched: set[Path] = set()
-    for staged, target in change["moves"]:
-        source, place = series.root / staged, series.root / target
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if source.exists():  # or it was moved before the kill
-            source.replace(place)
-        touched.add(place.parent)
-    for target in change["removals"]:
-        place = series.root / target
-        place.unlink(missing_ok=True)
-        touched.add(place.parent)
+    for staged, target in moves:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if staged.exists():  # or it was moved before the kill
+            staged.replace(target)
+        touched.add(target.parent)
+    for target in removals:
+        target.unlink(missing_ok=True)
+        touched.add(target.parent)
     for parent in touched:
         for folder_above in (parent, *parent.parents):
             if folder_above.is_dir():
@@ -134,7 +170,9 @@ def _drop_empty(folder: Path, root: Path) -> None:
 def _stagings(series: Series) -> list[Path]:
     if not series.meta.is_dir():
         return []
-    return sorted(p for p in series.meta.iterdir() if p.name.startswith(_PREFIX))
+    return sorted(
+        p for p in series.meta.iterdir() if p.name.startswith(_PREFIX) and not p.is_symlink()
+    )
 
 
 def _ownerless(folder: Path) -> bool:

@@ -21,12 +21,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from rangebar_polars.exceptions import InvalidTradeError, RangeBarError
+from rangebar_polars.store.columns import MAX_DECIMALS
 from rangebar_polars.store.typed import as_dtype
 
-__all__ = ["DIVISOR", "MAX_DECIMALS", "UNITS", "Grid", "decode", "encode", "rescale"]
-
-MAX_DECIMALS = 8
-"""Of the finest grid: the one on which bars compare prices."""
+__all__ = ["DIVISOR", "UNITS", "Grid", "decode", "encode", "rescale"]
 
 UNITS, DIVISOR = "price_units", "price_divisor"
 """The columns that stand for the price in a file."""
@@ -40,9 +38,20 @@ class Grid:
 
     It only ever gets finer during a write, so that neighbouring days share a divisor wherever
     the market's tick does not change.
+
+    Attributes
+    ----------
+    decimals : int
+        What prices needed so far.
+    limit : int
+        How fine it may get.
+    column : str
+        The user's name of the price, for errors.
     """
 
     decimals: int = 0
+    limit: int = 8
+    column: str = "price"
 
     @property
     def divisor(self) -> int:
@@ -62,8 +71,8 @@ def encode(batch: pl.DataFrame, grid: Grid, row: int) -> pl.DataFrame:
     Raises
     ------
     InvalidTradeError
-        Where a price would not come back the same: it has more than eight decimals, or more
-        digits than an Int64 holds.
+        Where a price would not come back the same: it has more decimals than the grid may
+        have, or more digits than an Int64 holds.
     """
     columns: list[pl.Series] = []
     for column in batch.iter_columns():
@@ -73,22 +82,29 @@ def encode(batch: pl.DataFrame, grid: Grid, row: int) -> pl.DataFrame:
 
 def _units(prices: pl.Series, grid: Grid, row: int) -> list[pl.Series]:
     same = pl.Series([], dtype=pl.Boolean)
-    for decimals in range(grid.decimals, MAX_DECIMALS + 1):
-        divisor = 10.0**decimals
-        units = as_dtype((prices * divisor).round(), pl.Int64, strict=False)
-        divisors = pl.repeat(divisor, prices.len(), dtype=pl.Float64, eager=True)
-        same = (units / divisors).eq_missing(prices)
+    for decimals in range(grid.decimals, max(grid.limit, grid.decimals) + 1):
+        units, divisors, same = _on_grid(prices, decimals)
         if same.all():
             grid.refine(decimals)
             return [units.rename(UNITS), divisors.rename(DIVISOR)]
     at = (~same).arg_max() or 0
     price = prices[at]
-    msg = (
-        f"column 'price', row {row + at}: price {price} cannot be stored exactly: "
-        f"it is no multiple of 1e-{MAX_DECIMALS} that Int64 holds "
-        f"(round it to {MAX_DECIMALS} decimals)"
-    )
-    raise InvalidTradeError(msg, "price", row + at, str(price))
+    fits_alone = any(_on_grid(prices[at : at + 1], n)[2].all() for n in range(grid.limit + 1))
+    if fits_alone:
+        why = "beside prices of the same write that have more decimals: Int64 cannot count both"
+    else:
+        more = f"give decimals= up to {MAX_DECIMALS}, or " if grid.limit < MAX_DECIMALS else ""
+        why = f"with decimals={grid.limit}: {more}round prices with .round({grid.limit})"
+    msg = f"column '{grid.column}', row {row + at}: price {price} cannot be stored exactly {why}"
+    raise InvalidTradeError(msg, grid.column, row + at, str(price))
+
+
+def _on_grid(prices: pl.Series, decimals: int) -> tuple[pl.Series, pl.Series, pl.Series]:
+    """Units, divisors, and which of the prices come back the same from them."""
+    divisor = 10.0**decimals
+    units = as_dtype((prices * divisor).round(), pl.Int64, strict=False)
+    divisors = pl.repeat(divisor, prices.len(), dtype=pl.Float64, eager=True)
+    return units, divisors, (units / divisors).eq_missing(prices)
 
 
 def decode(names: list[str]) -> list[pl.Expr]:
@@ -102,18 +118,17 @@ def rescale(batch: pl.DataFrame, grid: Grid) -> pl.DataFrame:
     divisors = batch[DIVISOR]
     if batch.is_empty() or divisors.min() == divisors.max() == grid.divisor:
         return batch
-    units = batch[UNITS]
-    factors = as_dtype((grid.divisor / divisors).round(), pl.Int64)
-    low, high, most = units.min(), units.max(), factors.max()
-    assert isinstance(low, int)
+    factors = as_dtype((grid.divisor / divisors).round(), pl.Int128)
+    units = as_dtype(batch[UNITS], pl.Int128) * factors
+    high = units.max()
     assert isinstance(high, int)
-    assert isinstance(most, int)
-    if max(abs(low), abs(high)) * most >= _INT64:
+    if high >= _INT64:
+        price = high / grid.divisor
         msg = (
             f"column 'price' mixes values too large and too fine for one file: "
-            f"{high} units at {grid.decimals} decimals do not fit Int64"
+            f"{price} in units of {grid.decimals} decimals does not fit Int64"
         )
         raise RangeBarError(msg)
     return batch.with_columns(
-        (units * factors).alias(UNITS), pl.lit(float(grid.divisor)).alias(DIVISOR)
+        as_dtype(units, pl.Int64).alias(UNITS), pl.lit(float(grid.divisor)).alias(DIVISOR)
     )

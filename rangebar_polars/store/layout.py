@@ -3,7 +3,9 @@
 ::
 
     root/trades/source=<source>/symbol=<SYMBOL>/month=2024-01/2024-01-05.parquet
-    root/meta/<source>/<SYMBOL>/        lock, manifest, staging: never seen by a plain reader
+    root/meta/source=<source>/symbol=<SYMBOL>/    lock, manifest, staging: not for plain readers
+
+What stands for source and symbol is said in `naming`.
 
 A row lives in the file of the UTC day of its own timestamp. That gives every row exactly one
 home, so a write replaces whole day files and nothing else, and days can be added in any order
@@ -14,21 +16,21 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rangebar_polars._files import local_path
+from rangebar_polars.store.naming import decode_source, decode_symbol, encode_source, encode_symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from rangebar_polars.store.parquet import Footer
     from rangebar_polars.store.time_range import TimeRange
 
-__all__ = ["Series", "default_root", "find_series", "series"]
+__all__ = ["Series", "default_root", "find_series", "refuse_twin_source", "series"]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SOURCE, _SYMBOL, _MONTH = "source=", "symbol=", "month="
 _DAY_FILE = re.compile(r"(\d{4}-\d{2}-\d{2})\.parquet")
 
 
@@ -42,14 +44,6 @@ def default_root() -> Path:
     return user_cache_path("rangebar_polars", appauthor=False)
 
 
-def _checked(kind: str, name: str) -> str:
-    # A name becomes a folder: anything that could leave it, or hide in it, is refused.
-    if not _NAME.fullmatch(name):
-        msg = f"{kind} {name!r} must be letters, digits, '.', '_' or '-', and start with one"
-        raise ValueError(msg)
-    return name
-
-
 @dataclass(frozen=True)
 class Series:
     """The trades of one symbol from one source: a folder of data and a folder of meta data."""
@@ -57,16 +51,24 @@ class Series:
     root: Path
     source: str
     symbol: str
+    footers: dict[Path, tuple[tuple[int, ...], Footer]] = field(
+        default_factory=dict[Path, tuple[tuple[int, ...], "Footer"]], compare=False, repr=False
+    )
+    """What `reading` knows of the files, and of which versions of them."""
 
     @property
     def data(self) -> Path:
         """Folder with one sub-folder a month."""
-        return self.root / "trades" / f"source={self.source}" / f"symbol={self.symbol}"
+        return self.root / "trades" / self._folder
 
     @property
     def meta(self) -> Path:
         """Folder of the lock, the manifest, downloads and staged writes."""
-        return self.root / "meta" / self.source / self.symbol
+        return self.root / "meta" / self._folder
+
+    @property
+    def _folder(self) -> str:
+        return f"{_SOURCE}{encode_source(self.source)}/{_SYMBOL}{encode_symbol(self.symbol)}"
 
     @property
     def lock(self) -> Path:
@@ -80,44 +82,108 @@ class Series:
 
     def day_file(self, day: date) -> Path:
         """Path of the file of one UTC day."""
-        return self.data / f"month={day:%Y-%m}" / f"{day.isoformat()}.parquet"
+        return self.data / f"{_MONTH}{_month(day)}" / f"{day.isoformat()}.parquet"
 
     def day_files(self, period: TimeRange | None = None) -> list[tuple[date, Path]]:
         """Return the stored days inside ``period``, in order; months outside are never listed."""
         found: list[tuple[date, Path]] = []
-        first, last = (None, None) if period is None else (period.first_day, period.last_day)
-        for month in _folders(self.data, "month="):
-            if first is not None and last is not None:
-                name = month.name.removeprefix("month=")
-                if not f"{first:%Y-%m}" <= name <= f"{last:%Y-%m}":
+        for month in _folders(self.data, _MONTH):
+            name = month.name.removeprefix(_MONTH)
+            if period is not None and not (
+                _month(period.first_day) <= name <= _month(period.last_day)
+            ):
+                continue
+            for path in _files(month):
+                day = _day_of(path)
+                # A file in another month's folder is not where `day_file` looks for it.
+                if day is None or _month(day) != name:
                     continue
-            for path in month.iterdir():
-                match = _DAY_FILE.fullmatch(path.name)
-                if match is None:
-                    continue
-                day = date.fromisoformat(match[1])
-                if first is None or last is None or first <= day <= last:
+                if period is None or period.first_day <= day <= period.last_day:
                     found.append((day, path))
         found.sort()
         return found
 
+    def owns(self, path: Path) -> bool:
+        """Whether ``path`` is the manifest, or where a day's file belongs."""
+        day = _day_of(path)
+        return path == self.manifest or (day is not None and path == self.day_file(day))
+
+    def strange_files(self) -> list[Path]:
+        """Return the files among the data that the store does not read, in order."""
+        # By name alone: beside a writer, files come and go while this looks.
+        return sorted(
+            path for path in self.data.rglob("*") if not path.is_dir() and not self.owns(path)
+        )
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:  # somebody deletes meanwhile
+        return []
+
+
+def _month(day: date) -> str:
+    return day.isoformat()[:7]
+
+
+def _day_of(path: Path) -> date | None:
+    match = _DAY_FILE.fullmatch(path.name)
+    try:
+        return None if match is None else date.fromisoformat(match[1])
+    except ValueError:  # such as 2024-02-30
+        return None
+
 
 def series(root: Path, source: str, symbol: str) -> Series:
-    """Return the series, refusing names that are no plain file names."""
-    return Series(root, _checked("source", source), _checked("symbol", symbol))
+    """Return the series; raises for names that `naming` refuses."""
+    encode_source(source)
+    encode_symbol(symbol)
+    return Series(root, source, symbol)
 
 
 def find_series(root: Path, source: str | None = None, symbol: str | None = None) -> list[Series]:
-    """Every stored series, narrowed to a source or a symbol where one is given."""
-    return [
-        Series(root, place.name.removeprefix("source="), folder.name.removeprefix("symbol="))
-        for place in _folders(root / "trades", "source=")
-        if source is None or place.name == f"source={source}"
-        for folder in _folders(place, "symbol=")
-        if symbol is None or folder.name == f"symbol={symbol}"
-    ]
+    """Every series, sorted, narrowed to a source or a symbol where one is given.
+
+    Also those of which there is only meta data: a first write may have been decided and killed.
+    """
+    if source is not None:
+        encode_source(source)
+    if symbol is not None:
+        encode_symbol(symbol)
+    found: set[tuple[str, str]] = set()
+    for part in ("trades", "meta"):
+        for place in _folders(root / part, _SOURCE):
+            its_source = decode_source(place.name.removeprefix(_SOURCE))
+            if its_source is None or source not in {None, its_source}:
+                continue
+            for folder in _folders(place, _SYMBOL):
+                its_symbol = decode_symbol(folder.name.removeprefix(_SYMBOL))
+                if its_symbol is not None and symbol in {None, its_symbol}:
+                    found.add((its_source, its_symbol))
+    return [Series(root, *names) for names in sorted(found)]
 
 
-def _folders(parent: Path, prefix: str) -> Iterator[Path]:
-    if parent.is_dir():
-        yield from sorted(p for p in parent.iterdir() if p.name.startswith(prefix) and p.is_dir())
+def refuse_twin_source(root: Path, source: str) -> None:
+    """Refuse a source that a disk which ignores case would take for one that is stored.
+
+    Raises
+    ------
+    ValueError
+        Names the other source.
+    """
+    for folder in _folders(root / "trades", _SOURCE):
+        other = decode_source(folder.name.removeprefix(_SOURCE))
+        if other is not None and other != source and other.casefold() == source.casefold():
+            msg = (
+                f"source {source!r} differs only in case from the stored {other!r}, and on some "
+                f"disks both would be one folder: use {other!r}, or another name"
+            )
+            raise ValueError(msg)
+
+
+def _folders(parent: Path, prefix: str) -> list[Path]:
+    try:
+        return sorted(p for p in parent.iterdir() if p.name.startswith(prefix) and p.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []

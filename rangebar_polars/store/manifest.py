@@ -29,12 +29,22 @@ class Origin:
         Its hash, 64 hex digits.
     first_day, last_day : date
         The days it is about.
+
+    Raises
+    ------
+    ValueError
+        For a name that is not one of a file.
     """
 
     name: str
     sha256: str
     first_day: date
     last_day: date
+
+    def __post_init__(self) -> None:
+        if not self.name or "/" in self.name:
+            msg = f"the name of an origin must be a file's name without '/', got {self.name!r}"
+            raise ValueError(msg)
 
 
 def to_text(origins: dict[str, Origin]) -> str:
@@ -49,15 +59,19 @@ def from_text(text: str) -> dict[str, Origin]:
     if note["format"] != _FORMAT:
         msg = f"format {note['format']}, this version reads {_FORMAT}"
         raise ValueError(msg)
-    return {
-        name: Origin(
-            str(entry["name"]),
-            str(entry["sha256"]),
+    origins: dict[str, Origin] = {}
+    for name, entry in dict[str, Any](note["files"]).items():
+        origin = Origin(
+            entry["name"],
+            entry["sha256"],
             date.fromisoformat(entry["first_day"]),
             date.fromisoformat(entry["last_day"]),
         )
-        for name, entry in note["files"].items()
-    }
+        if origin.name != name or not isinstance(origin.sha256, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            msg = f"the entry of {name!r} names another file, or its hash is not a text"
+            raise ValueError(msg)
+        origins[name] = origin
+    return origins
 
 
 def read_manifest(path: Path) -> dict[str, Origin]:
@@ -72,6 +86,6 @@ def read_manifest(path: Path) -> dict[str, Origin]:
         return from_text(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         msg = f"{path}: not a manifest of this store, or damaged: {error}"
         raise RangeBarError(msg) from error

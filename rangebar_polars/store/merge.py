@@ -14,9 +14,9 @@ from polars.exceptions import PolarsError
 
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.columns import ID
+from rangebar_polars.store.conflicts import OnConflict, sorted_once
 from rangebar_polars.store.grid import Grid, rescale
 from rangebar_polars.store.parquet import ROW_GROUP, DayWriter
-from rangebar_polars.store.staging import sorted_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,24 +27,35 @@ __all__ = ["merge_files"]
 _MAX_ROWS = 4 * ROW_GROUP
 
 
-def merge_files(sources: list[Path], ids: tuple[int, int], grid: Grid, out: Path) -> DayWriter:
+def merge_files(
+    sources: list[pl.LazyFrame],
+    ids: tuple[int, int],
+    grid: Grid,
+    out: Path,
+    on_conflict: OnConflict,
+    *,
+    numbered: bool,
+) -> DayWriter:
     """Merge ``sources`` into ``out`` and close it.
 
     Parameters
     ----------
     sources
-        From the oldest to the newest: of rows with equal ids, the newest wins.
+        Rows as they stand in files, from the oldest to the newest.
     ids
         Lowest and highest id in any of them.
     grid
         Grid of the result, at least as fine as that of every source.
+    on_conflict, numbered
+        What to do about equal ids; see `sorted_once`.
     """
-    union = pl.concat([pl.scan_parquet(p, glob=False) for p in sources], how="diagonal")
-    writer = DayWriter(out)
+    union = pl.concat(sources, how="diagonal")
+    writer = DayWriter(out, numbered=numbered)
     left: pl.DataFrame | None = None
     try:
         for rows in _ranges(union, *ids):
-            ready = rescale(sorted_once(rows), grid)
+            # On one grid first, or equal prices would be different units.
+            ready = sorted_once(rescale(rows, grid), on_conflict, numbered=numbered)
             if left is not None:
                 ready = pl.concat([left, ready])
             whole = ready.height - ready.height % ROW_GROUP

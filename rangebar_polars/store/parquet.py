@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException
 
 from rangebar_polars._files import sync_file
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.columns import ID
 from rangebar_polars.store.grid import DIVISOR, UNITS
+from rangebar_polars.store.provenance import BROUGHT_BY, NO_FILE, names_in
 from rangebar_polars.store.typed import bit_sum, int_sum
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ __all__ = [
     "ROW_GROUP",
     "DayWriter",
     "Footer",
+    "check_same_dtypes",
+    "check_same_kind",
     "checked_row_groups",
     "exact_sums",
     "read_footer",
@@ -65,12 +68,28 @@ class Footer:
     columns: dict[str, pl.DataType]
     divisor: int
     sums: dict[str, int]
+    numbered: bool
+    files: frozenset[str]
 
     @property
     def names(self) -> list[str]:
         """The columns as users see them, in order."""
-        seen = [name for name in self.columns if name != DIVISOR]
+        hidden = {DIVISOR, BROUGHT_BY, ID} if self.numbered else {DIVISOR, BROUGHT_BY}
+        seen = [name for name in self.columns if name not in hidden]
         return ["price" if name == UNITS else name for name in seen]
+
+    @property
+    def times(self) -> tuple[int, int]:
+        """The first and the last time."""
+        return self.first_time, self.last_time
+
+    def overlaps(self, after: Footer) -> bool:
+        """Whether the day after it shares a range of ids with this one.
+
+        Ids that start again from below are another matter: a numbering that began anew, in which
+        equal ids are different trades.
+        """
+        return self.first_id < after.first_id <= self.last_id < after.last_id
 
 
 def read_footer(path: Path) -> Footer:
@@ -97,17 +116,44 @@ def read_footer(path: Path) -> Footer:
             int(noted["ids"][1]),
             int(noted["times"][0]),
             int(noted["times"][1]),
-            dict(pl.read_parquet_schema(path)),
+            # Not read_parquet_schema: to that a '[' in the path is a pattern.
+            dict(pl.scan_parquet(path, glob=False, hive_partitioning=False).collect_schema()),
             int(noted["divisor"]),
             {name: int(text) for name, text in noted["sums"].items()},
+            bool(noted.get("numbered", False)),
+            frozenset(map(str, noted.get("files", [NO_FILE]))),
         )
     except FileNotFoundError:
         raise
     except RangeBarError:
         raise
-    except (OSError, PolarsError, KeyError, TypeError, ValueError) as error:
+    except (Exception, PanicException) as error:
+        # Whatever: what is in a damaged footer decides what it makes a library raise.
         msg = f"{path}: not a file of this store, or damaged: {error}"
         raise RangeBarError(msg) from error
+
+
+def check_same_kind(footer: Footer, numbered: bool) -> None:
+    """Refuse trades with ids beside trades without, of which no order could be told."""
+    if footer.numbered != numbered:
+        stored, new = ("without", "with") if footer.numbered else ("with", "without")
+        msg = (
+            f"{footer.path.name[:10]} is stored {stored} ids and other trades of the symbol come "
+            f"{new} ({ID}{'=None' if numbered else ''}): keep them apart by another source="
+        )
+        raise RangeBarError(msg)
+
+
+def check_same_dtypes(first: Footer, second: Footer) -> None:
+    """Refuse two files that no scan could read as one."""
+    for name, dtype in second.columns.items():
+        other = first.columns.get(name, dtype)
+        if other != dtype:
+            msg = (
+                f"column '{name}' has dtype {other} on {first.path.name[:10]} and {dtype} on "
+                f"{second.path.name[:10]}: cast it before it is written"
+            )
+            raise RangeBarError(msg)
 
 
 def exact_sums(encoded: pl.DataFrame) -> dict[str, int]:
@@ -140,15 +186,18 @@ class DayWriter:
     """Writes the rows of one day, in the order they come, in the store's layout.
 
     The caller says what order that is; the writer only remembers whether ids rose all along.
+    ``numbered``: the ids only count the rows of the day, and readers do not see them.
     """
 
     path: Path
+    numbered: bool = False
     rows: int = 0
     ordered: bool = True
     first_id: int = 0
     last_id: int = 0
-    _times: tuple[int, int] | None = None
+    times: tuple[int, int] = (0, 0)
     divisor: int = 1
+    files: set[str] = field(default_factory=set[str])
     _sums: dict[str, int] = field(default_factory=dict[str, int])
     _writer: Any = None
 
@@ -168,11 +217,12 @@ class DayWriter:
         assert isinstance(last, int)
         self.first_id = min(self.first_id, lowest) if self.rows else lowest
         self.last_id = max(self.last_id, highest) if self.rows else highest
-        known = self._times or (first, last)
-        self._times = (min(known[0], first), max(known[1], last))
+        known = self.times if self.rows else (first, last)
+        self.times = (min(known[0], first), max(known[1], last))
         self.divisor = int(batch[DIVISOR][0])
         for name, total in exact_sums(batch).items():
             self._sums[name] = self._sums.get(name, 0) + total
+        self.files |= names_in(batch)
         self.rows += batch.height
         table = batch.to_arrow()
         if self._writer is None:
@@ -209,7 +259,9 @@ class DayWriter:
             "format": _FORMAT,
             "rows": self.rows,
             "ids": [self.first_id, self.last_id],
-            "times": list(self._times or ()),
+            "numbered": self.numbered,
+            "files": sorted(self.files),
+            "times": list(self.times),
             "divisor": self.divisor,
             "sums": {name: str(total) for name, total in self._sums.items()},
         }

@@ -11,10 +11,11 @@ import polars as pl
 from rangebar_polars.store.columns import ID
 from rangebar_polars.store.grid import decode
 from rangebar_polars.store.ordered import ordered_map
-from rangebar_polars.store.parquet import ROW_GROUP, Footer, read_footer
+from rangebar_polars.store.parquet import ROW_GROUP, Footer, check_same_dtypes, read_footer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
+    from pathlib import Path
 
     from rangebar_polars.store.layout import Series
     from rangebar_polars.store.time_range import TimeRange
@@ -26,12 +27,30 @@ _AHEAD = 4
 
 
 def decoded_schema(footers: Sequence[Footer]) -> dict[str, pl.DataType]:
-    """Columns of any of the files, as users see them."""
+    """Columns of any of the files, as users see them.
+
+    Raises
+    ------
+    RangeBarError
+        Where two files have a column of different dtypes.
+    """
     schema: dict[str, pl.DataType] = {}
+    having: dict[str, Footer] = {}
     for footer in footers:
         for name in footer.names:
+            check_same_dtypes(having.setdefault(name, footer), footer)
             schema.setdefault(name, footer.columns.get(name, pl.Float64()))
     return schema
+
+
+def _footer(series: Series, path: Path) -> Footer:
+    """Read a footer, unless this series has and the file is the same."""
+    found = path.stat()
+    version = (found.st_ino, found.st_size, found.st_mtime_ns)
+    known = series.footers.get(path)
+    if known is None or known[0] != version:
+        known = series.footers[path] = (version, read_footer(path))
+    return known[1]
 
 
 def scan_series(series: Series, period: TimeRange) -> pl.LazyFrame:
@@ -40,10 +59,13 @@ def scan_series(series: Series, period: TimeRange) -> pl.LazyFrame:
     Only the files of those days are in the plan; the instants inside the first and the last day
     are a filter on top, by which the engine skips row groups.
     """
-    footers = [read_footer(path) for _, path in series.day_files(period)]
+    footers = [_footer(series, path) for _, path in series.day_files(period)]
     if not footers:
         # The series is known, the days are not: no rows, but the right columns.
         known = series.day_files()
+        if not known:
+            msg = f"no trades of '{series.symbol}' from '{series.source}' in {series.root}"
+            raise FileNotFoundError(msg)
         return pl.LazyFrame(schema=decoded_schema([read_footer(known[-1][1])]))
     frame = _scan(_pieces(footers), decoded_schema(footers))
     if not period.whole_days:
@@ -67,14 +89,15 @@ def read_part(
     work
         Filters and selects; applied to each slice by itself.
     """
-    days = [(day, read_footer(path)) for day, path in series.day_files(whole)]
+    days = series.day_files(whole)
     inside = [i for i, (day, _) in enumerate(days) if part.first_day <= day <= part.last_day]
     if not inside:
         return
-    first, last = inside[0], inside[-1] + 1
-    before = days[first - 1][1] if first else None
-    after = days[last][1] if last < len(days) else None
-    footers = [footer for _, footer in days[first:last]]
+    # The neighbours too, but no footer of the rest: many small parts make up a long range.
+    first, last = max(inside[0] - 1, 0), inside[-1] + 2
+    footers = [_footer(series, path) for _, path in days[first:last]]
+    before = footers.pop(0) if inside[0] else None
+    after = footers.pop() if inside[-1] + 1 < len(days) else None
     schema = decoded_schema(footers)
     plans = (
         work(plan) for piece in _pieces(footers, before, after) for plan in _slices(piece, schema)
@@ -120,10 +143,6 @@ class _Piece:
         return frame
 
 
-def _overlap(before: Footer, after: Footer) -> bool:
-    return before.first_id < after.first_id <= before.last_id < after.last_id
-
-
 def _pieces(
     footers: list[Footer], before: Footer | None = None, after: Footer | None = None
 ) -> list[_Piece]:
@@ -138,11 +157,11 @@ def _pieces(
     left to it, what is shared with the second comes along.
     """
     pieces: list[_Piece] = []
-    shared = before is not None and _overlap(before, footers[0])
+    shared = before is not None and before.overlaps(footers[0])
     run = _Piece([footers[0]], before.last_id if before is not None and shared else None)
     following = [*footers[1:], after] if after is not None else footers[1:]
     for previous, footer in zip(footers, following, strict=False):
-        if _overlap(previous, footer):
+        if previous.overlaps(footer):
             if len(run.files) > 1:  # only the last file of the run is cut
                 pieces.append(_Piece(run.files[:-1], run.above))
                 run = _Piece([previous])

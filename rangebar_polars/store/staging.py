@@ -14,6 +14,7 @@ import polars as pl
 
 from rangebar_polars._time import DAY_US, day_of
 from rangebar_polars.store.columns import ID
+from rangebar_polars.store.conflicts import OnConflict, sorted_once
 from rangebar_polars.store.grid import Grid, rescale
 from rangebar_polars.store.parquet import ROW_GROUP, DayWriter
 
@@ -21,37 +22,35 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-__all__ = ["DayStage", "Staging", "sorted_once"]
+__all__ = ["DayStage", "Staging"]
 
 _OPEN_DAYS = 4
 
 
-def sorted_once(batch: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows sorted by id, each id once; of equal ids the last row stays."""
-    ids = batch[ID]
-    if bool((ids.diff().slice(1) > 0).all()):
-        return batch
-    return batch.unique(subset=ID, keep="last", maintain_order=True).sort(ID)
-
-
 @dataclass
 class DayStage:
-    """The staged rows of one day."""
+    """The staged rows of one day; where they have no ids, they are ``numbered`` as they come."""
 
     day: date
     folder: Path
     grid: Grid
+    on_conflict: OnConflict
+    numbered: bool
     files: list[DayWriter] = field(default_factory=list[DayWriter])
     _waiting: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
     _rows: int = 0
+    _count: int = 0
     _decimals_in_file: int = 0
     _open: bool = False
 
     def add(self, batch: pl.DataFrame) -> None:
         """Take encoded rows of this day."""
-        batch = sorted_once(batch)
-        self._waiting.append(batch)
-        self._rows += batch.height
+        if self.numbered:
+            ids = pl.int_range(self._count, self._count + batch.height, dtype=pl.Int64, eager=True)
+            batch = batch.with_columns(ids.alias(ID))
+            self._count += batch.height
+        self._waiting.append(sorted_once(batch, self.on_conflict))
+        self._rows += self._waiting[-1].height
         if self._rows >= ROW_GROUP:
             self._flush(everything=False)
 
@@ -74,7 +73,7 @@ class DayStage:
     def _write(self, batch: pl.DataFrame) -> None:
         if not self._open:
             name = f"{self.day.isoformat()}.{len(self.files)}.tmp"
-            self.files.append(DayWriter(self.folder / name))
+            self.files.append(DayWriter(self.folder / name, numbered=self.numbered))
             self._decimals_in_file = self.grid.decimals
             self._open = True
         self.files[-1].write(batch)
@@ -96,6 +95,16 @@ class DayStage:
             file.abandon()
 
     @property
+    def ids(self) -> tuple[int, int]:
+        """The lowest and the highest id."""
+        return min(f.first_id for f in self.files), max(f.last_id for f in self.files)
+
+    @property
+    def times(self) -> tuple[int, int]:
+        """The first and the last time."""
+        return min(f.times[0] for f in self.files), max(f.times[1] for f in self.files)
+
+    @property
     def ready(self) -> DayWriter | None:
         """The staged file, where it is already sorted and whole."""
         return self.files[0] if len(self.files) == 1 and self.files[0].ordered else None
@@ -104,9 +113,13 @@ class DayStage:
 class Staging:
     """All days of one write. At most a few are open at a time, however the rows come."""
 
-    def __init__(self, folder: Path, grid: Grid) -> None:
+    def __init__(
+        self, folder: Path, grid: Grid, on_conflict: OnConflict, *, numbered: bool
+    ) -> None:
         self._folder = folder
         self._grid = grid
+        self._on_conflict: OnConflict = on_conflict
+        self._numbered = numbered
         self._open: dict[date, DayStage] = {}
         self.days: dict[date, DayStage] = {}
 
@@ -121,17 +134,22 @@ class Staging:
         if first // DAY_US == last // DAY_US:
             self._stage(day_of(first)).add(batch)
             return
-        parts = batch.with_columns((times // DAY_US).alias("__day")).partition_by(
-            "__day", maintain_order=True, include_key=True
+        key = "day"
+        while key in batch.columns:
+            key += "_"
+        parts = batch.with_columns((times // DAY_US).alias(key)).partition_by(
+            key, maintain_order=True, include_key=True
         )
         for part in parts:
-            day = day_of(int(part["__day"][0]) * DAY_US)
-            self._stage(day).add(part.drop("__day"))
+            day = day_of(int(part[key][0]) * DAY_US)
+            self._stage(day).add(part.drop(key))
 
     def _stage(self, day: date) -> DayStage:
         stage = self._open.pop(day, None) or self.days.get(day)
         if stage is None:
-            stage = self.days[day] = DayStage(day, self._folder, self._grid)
+            stage = self.days[day] = DayStage(
+                day, self._folder, self._grid, self._on_conflict, self._numbered
+            )
         self._open[day] = stage  # the most recently used stands last
         if len(self._open) > _OPEN_DAYS:
             oldest = next(iter(self._open))

@@ -20,7 +20,7 @@ from rangebar_polars.store import Origin, TradeStore
 from rangebar_polars.store.commit import needs_recovery
 from rangebar_polars.store.layout import series
 from tests.support.children import child_environment
-from tests.support.store_trades import days_of_trades
+from tests.support.trades import days_of_trades
 
 KILLS = 50
 
@@ -45,7 +45,7 @@ commit._carry_out = announced
 store, frame = TradeStore(sys.argv[1]), pl.scan_parquet(sys.argv[2])
 origin = Origin(sys.argv[2], "0" * 64, date(2024, 1, 1), date(2024, 1, 1))
 print("ready", flush=True)
-store.write("BTC", frame, origin=origin)
+store.write("BTC", frame, origin=origin, on_conflict="replace")
 print("done", flush=True)
 """
 
@@ -126,7 +126,7 @@ def phase_of(root: Path, *, decided: bool) -> str:
         return "committing"
     if list((root / "meta").rglob("*.tmp")):
         return "staging"
-    return "done" if (root / "meta/trades/BTC/sources.json").exists() else "before"
+    return "done" if (root / "meta/source=trades/symbol=BTC/sources.json").exists() else "before"
 
 
 def test_two_processes_that_write_one_symbol_lose_nothing(tmp_path: Path) -> None:

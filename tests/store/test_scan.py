@@ -10,12 +10,12 @@ import pytest
 from polars.exceptions import ColumnNotFoundError
 from polars.testing import assert_frame_equal
 
-from rangebar_polars.store import TradeStore
+from rangebar_polars.store import TradeStore, reading
 from rangebar_polars.store.layout import series
-from rangebar_polars.store.parquet import ROW_GROUP
+from rangebar_polars.store.parquet import ROW_GROUP, Footer, read_footer
 from rangebar_polars.store.reading import read_part
 from rangebar_polars.store.time_range import TimeRange, parse_time_range
-from tests.support.store_trades import days_of_trades
+from tests.support.trades import days_of_trades
 
 START = datetime(2024, 1, 30)
 
@@ -165,6 +165,32 @@ def test_parts_of_a_range_add_up_to_it(store: TradeStore) -> None:
     assert joined["agg_trade_id"].to_list() == mixed["agg_trade_id"].to_list()
 
 
+def test_a_range_of_many_parts_reads_each_footer_once(
+    store: TradeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trades = days_of_trades(START, 60, 6000)
+    store.write("BTC", trades)
+    place, whole = series(store.root, "trades", "BTC"), parse_time_range(None, None)
+    read: list[Path] = []
+
+    def counting(path: Path) -> Footer:
+        read.append(path)
+        return read_footer(path)
+
+    monkeypatch.setattr(reading, "read_footer", counting)
+    days = [day for day, _ in place.day_files()]
+    parts = (read_part(place, TimeRange.of_days(d, d), whole, lambda plan: plan) for d in days)
+    joined = pl.concat(batch for part in parts for batch in part)
+    assert_frame_equal(joined, trades, check_exact=True)
+    assert len(read) == len(set(read)) == 60
+    # A file that was replaced meanwhile is looked at again.
+    store.write("BTC", trades[:1].with_columns(price=pl.lit(0.5)), on_conflict="replace")
+    first = TimeRange.of_days(days[0], days[0])
+    (batch,) = read_part(place, first, whole, lambda plan: plan)
+    assert batch["price"][0] == 0.5
+    assert len(read) == 61
+
+
 def test_a_numbering_that_begins_anew_loses_nothing(store: TradeStore) -> None:
     first = days_of_trades(datetime(2024, 1, 1), 1, 500)
     second = days_of_trades(datetime(2024, 1, 2), 1, 400)
@@ -177,5 +203,5 @@ def test_a_stored_plan_survives_a_finer_grid(store: TradeStore, trades: pl.DataF
     # Made before the file is replaced by one with another divisor.
     plan = store.scan("BTC")
     fine = trades[:1].with_columns(price=pl.lit(0.00000123))
-    store.write("BTC", fine)
+    store.write("BTC", fine, on_conflict="replace")
     assert_frame_equal(plan.collect(), pl.concat([fine, trades[1:]]), check_exact=True)

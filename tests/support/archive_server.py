@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
             assert self.archive.rest is not None
             answer = self.archive.rest(parts.path, dict(parse_qsl(parts.query)))
             return self._send(method, 200, json.dumps(answer).encode(), {})
-        path = self.archive.root / parts.path.lstrip("/")
+        path = self.archive.root / unquote(parts.path).lstrip("/")
         fault = self.archive.fault_for(path.name)
         if isinstance(fault, Status):
             return self._send(method, fault.code, b"", fault.headers)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from rangebar_polars.sources.binance.archive import ArchiveOptions, scan_binance
+from rangebar_polars.sources.binance.archive import scan_binance
 from rangebar_polars.sources.binance.errors import (
     ArchiveError,
     BrokenLineError,
     FetchError,
     MissingDaysError,
+    UncheckedFilesWarning,
 )
 from rangebar_polars.sources.binance.files import Kind, Market
+from rangebar_polars.sources.binance.options import ArchiveKeywords
 from rangebar_polars.sources.binance.report import FetchReport
 
 __all__ = [
     "ArchiveError",
-    "ArchiveOptions",
+    "ArchiveKeywords",
     "BrokenLineError",
     "FetchError",
     "FetchReport",
     "Kind",
     "Market",
     "MissingDaysError",
+    "UncheckedFilesWarning",
     "scan_binance",
 ]

@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict, get_args
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Unpack
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
-from rangebar_polars._time import DAY_US, day_number
-from rangebar_polars.sources.binance import session
+from rangebar_polars import _time
+from rangebar_polars._options import shows_keywords
+from rangebar_polars._source import Request, lazy_source
 from rangebar_polars.sources.binance.files import Feed, Kind, Market
+from rangebar_polars.sources.binance.options import (
+    ARCHIVE_DEFAULTS,
+    Access,
+    ArchiveKeywords,
+    resolve_access,
+)
 from rangebar_polars.sources.binance.report import FetchReport
-from rangebar_polars.sources.binance.session import Access, Missing, Session
-from rangebar_polars.store import TradeStore
-from rangebar_polars.store.time_range import Instant
-from rangebar_polars.store.time_range import TimeRange as Span
-from rangebar_polars.store.time_range import parse_time_range as parse_span
+from rangebar_polars.sources.binance.session import Session
+from rangebar_polars.store.time_range import Instant, TimeRange, parse_time_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
-    import httpx
-    from typing_extensions import Unpack
-
-__all__ = ["ArchiveOptions", "resolve_access", "scan_binance"]
+__all__ = ["days_until", "scan_archive", "scan_binance"]
 
 
-class ArchiveOptions(TypedDict, total=False):
-    """Keywords of `scan_binance` that every function reading the archive passes on."""
-
-    store: TradeStore | None
-    missing: Missing
-    recent: bool
-    checksum: bool
-    revalidate: bool
-    base_url: str
-    rest_url: str | None
-    client: httpx.Client | None
-    retries: int
-    backoff_s: float
-    progress: bool
+_FIRST_DAY = date(2017, 1, 1)
+"""The exchange opened later that year."""
 
 
+@shows_keywords(ArchiveKeywords, **ARCHIVE_DEFAULTS)
 def scan_binance(
     symbol: str,
     start: Instant,
@@ -50,7 +41,7 @@ def scan_binance(
     market: Market = "spot",
     kind: Kind = "aggTrades",
     report: FetchReport | None = None,
-    **options: Unpack[ArchiveOptions],
+    **keywords: Unpack[ArchiveKeywords],
 ) -> pl.LazyFrame:
     """Scan trades of the Binance public archive, fetching what is not in the store yet.
 
@@ -125,79 +116,75 @@ def scan_binance(
     ['timestamp', 'price', 'quantity', 'is_buyer_maker']
     """
     feed = Feed(symbol, market, kind)
-    access = resolve_access(options, feed)
-    span = until_now(start, recent=access.recent) if end is None else parse_span(start, end)
-    filled = FetchReport() if report is None else report
-    schema = feed.schema
+    access = resolve_access(keywords, feed)
+    time_range = days_until(start, end, recent=access.recent)
+    return scan_archive(feed, access, time_range, FetchReport() if report is None else report)
 
-    def source(
-        with_columns: list[str] | None,
-        predicate: pl.Expr | None,
-        n_rows: int | None,
-        batch_size: int | None,  # noqa: ARG001 - a hint
-    ) -> Iterator[pl.DataFrame]:
-        filled.clear()
-        wanted = list(schema) if with_columns is None else with_columns
-        left = n_rows
 
-        def work(trades: pl.LazyFrame) -> pl.LazyFrame:
-            trades = _within(trades, span)
-            if predicate is not None:
+def scan_archive(
+    feed: Feed, access: Access, time_range: TimeRange, report: FetchReport
+) -> pl.LazyFrame:
+    """`scan_binance` with everything checked already."""
+    source = _ArchiveTrades(feed, access, time_range, report)
+    return lazy_source(
+        source.frames,
+        pl.Schema(feed.schema),
+        name="BINANCE TRADES",
+        detail=f"{feed.description}; {time_range.first_day} to {time_range.last_day}",
+        pure=False,
+    )
+
+
+@dataclass(frozen=True)
+class _ArchiveTrades:
+    """The trades of a range of days. A plain object, so that a plan can be pickled."""
+
+    feed: Feed
+    access: Access
+    time_range: TimeRange
+    report: FetchReport
+
+    def frames(self, request: Request) -> Generator[pl.DataFrame, None, None]:
+        """Fetch and read; see `rangebar_polars._source`."""
+        self.report.clear()
+
+        def narrowed(trades: pl.LazyFrame) -> pl.LazyFrame:
+            trades = _within(trades, self.time_range)
+            # Row groups that no predicate lets through are not even read.
+            for predicate in request.predicate_on(list(self.feed.schema)):
                 trades = trades.filter(predicate)
-            return trades.select(wanted)
+            return trades.select(request.columns)
 
-        with Session(feed, access, filled) as running:
-            for batch in running.batches(span, work):
-                if left is None:
-                    yield batch
-                    continue
-                yield batch.head(left)
-                left -= min(left, batch.height)
-                if left == 0:
-                    return
-
-    return register_io_source(source, schema=schema, validate_schema=True, is_pure=False)
+        with Session(self.feed, self.access, self.report) as running:
+            ahead = request.n_rows is None
+            yield from running.batches(self.time_range, narrowed, ahead=ahead)
 
 
-def resolve_access(options: ArchiveOptions, feed: Feed) -> Access:
-    """Check the options and fill in the defaults.
+def days_until(start: Instant | None, end: Instant | None, *, recent: bool) -> TimeRange:
+    """Return the time from ``start`` to ``end``, by default to the last day that can be had.
 
     Raises
     ------
-    TypeError
-        An unknown keyword.
     ValueError
-        A value that is not allowed.
+        Where an end does not name a date, does not come after the start, or lies in the future.
     """
-    unknown = set(options) - set(ArchiveOptions.__annotations__)
-    if unknown:
-        msg = f"unknown keyword {', '.join(sorted(unknown))}"
-        raise TypeError(msg)
-    given = dict(options)
-    store = given.pop("store", None)
-    access = Access(TradeStore() if store is None else store, **given)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    if access.missing not in get_args(Missing):
-        msg = f"missing must be 'error' or 'skip', got {access.missing!r}"
+    today = _time.utc_today()
+    last = today if recent else today - timedelta(days=1)
+    begin = parse_time_range(_FIRST_DAY if start is None else start, None)
+    if begin.first_day > last:
+        msg = f"start ({start}) must not come after the last day that can be had, {last}"
         raise ValueError(msg)
-    if access.recent and feed.kind != "aggTrades":
-        msg = "recent=True works for kind='aggTrades' only: single trades need an account"
+    if end is None:
+        return TimeRange(begin.start, TimeRange.of_days(last, last).end)
+    time_range = parse_time_range(_FIRST_DAY if start is None else start, end)
+    if time_range.last_day > today:
+        msg = f"end ({end}) lies in the future, today is {today}: leave it out for all there is"
         raise ValueError(msg)
-    return access
+    return time_range
 
 
-def until_now(start: Instant, *, recent: bool) -> Span:
-    """Return the span from ``start`` to the last day that can be had."""
-    today = day_number(session.utc_today()) * DAY_US
-    begin = parse_span(start, None).start
-    end = today + DAY_US if recent else today
-    if end <= begin:
-        msg = f"start ({start}) lies after the last day that can be had"
-        raise ValueError(msg)
-    return Span(begin, end)
-
-
-def _within(trades: pl.LazyFrame, span: Span) -> pl.LazyFrame:
-    if span.whole_days:
+def _within(trades: pl.LazyFrame, time_range: TimeRange) -> pl.LazyFrame:
+    if time_range.whole_days:
         return trades
-    low, high = (pl.lit(us).cast(pl.Datetime("us")) for us in (span.start, span.end))
+    low, high = (pl.lit(us).cast(pl.Datetime("us")) for us in (time_range.start, time_range.end))
     return trades.filter(pl.col("timestamp").is_between(low, high, closed="left"))

@@ -18,7 +18,8 @@ import polars as pl
 
 from rangebar_polars._internal import parse_csv
 from rangebar_polars._time import DAY_US, day_number
-from rangebar_polars.sources.binance.errors import ArchiveError, BrokenLineError
+from rangebar_polars.sources.binance.errors import BrokenLineError
+from rangebar_polars.sources.binance.header import without_header
 from rangebar_polars.store.ordered import ordered_map
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from rangebar_polars.sources.binance.files import ArchiveFile, Feed
 
-__all__ = ["decode_csv", "time_factor"]
+__all__ = ["decode_csv", "line_of_trade", "time_factor"]
 
 _US_FROM = 10**13
 """Times above are microseconds, below milliseconds: the year 2286 in the one, 1970 in the other."""
@@ -42,7 +43,7 @@ def time_factor(time: int) -> int:
 
 @dataclass(frozen=True)
 class _Fault:
-    """A line of a block that is no trade."""
+    """A line of a block that is not a trade."""
 
     line: int
     text: bytes
@@ -99,6 +100,23 @@ def decode_csv(
             yield found
 
 
+def line_of_trade(blocks: Iterable[bytes], file: ArchiveFile, row: int) -> tuple[int, str]:
+    """Return the number of the line that a row came from, and its text."""
+    line = 1
+    for block in blocks:
+        text = block
+        if line == 1:
+            text, skipped = without_header(block, file)
+            line += skipped
+            row += line
+        lines = text.removesuffix(_NEWLINE).split(_NEWLINE)
+        if row - line < len(lines):
+            return row, lines[row - line].decode("utf-8", "replace").removesuffix("\r")
+        line += len(lines)
+    msg = f"{file.name} has fewer than {row} lines"
+    raise IndexError(msg)
+
+
 @dataclass(frozen=True)
 class _Block:
     text: bytes
@@ -114,25 +132,12 @@ def _prepared(blocks: Iterable[bytes], file: ArchiveFile) -> Iterator[_Block]:
         text = block
         if form is None:
             if not skipped:
-                text, skipped = _without_header(block, file)
+                text, skipped = without_header(block, file)
             if not text:
                 continue
             form = _Form(file, _sniff_factor(text, file, 1 + skipped))
         yield _Block(text, skipped, form)
         skipped = 0
-
-
-def _without_header(block: bytes, file: ArchiveFile) -> tuple[bytes, int]:
-    if block[:1].isdigit():
-        return block, 0
-    head, _, rest = block.partition(_NEWLINE)
-    names = head.decode("utf-8", "replace").strip().split(",")
-    expected = len(file.feed.csv_columns)
-    if len(names) != expected or not names[0].strip().isidentifier():
-        if any(cell.strip().replace(".", "").isdigit() for cell in names):
-            raise BrokenLineError(file.name, 1, head.decode("utf-8", "replace"), "no trade")
-        raise ArchiveError(file.name, f"expected a header of {expected} columns, got {names}")
-    return rest, 1
 
 
 def _sniff_factor(block: bytes, file: ArchiveFile, line: int) -> int:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rangebar_polars.exceptions import RangeBarError
 
 if TYPE_CHECKING:
     from datetime import date
 
-__all__ = ["ArchiveError", "BrokenLineError", "FetchError", "MissingDaysError"]
+__all__ = [
+    "ArchiveError",
+    "BrokenLineError",
+    "FetchError",
+    "MissingDaysError",
+    "UncheckedFilesWarning",
+]
 
 _SHOWN_DAYS = 5
 _SHOWN_TEXT = 120
@@ -34,7 +40,7 @@ class ArchiveError(RangeBarError):
 
 
 class BrokenLineError(ArchiveError):
-    """A line of a CSV that is no trade.
+    """A line of a CSV that is not a trade, or not one that can be stored.
 
     Attributes
     ----------
@@ -84,14 +90,44 @@ class MissingDaysError(RangeBarError):
         All of them, in order.
     """
 
-    def __init__(self, feed: str, days: list[date]) -> None:
+    def __init__(self, feed: str, days: list[date], *, recent: bool = False) -> None:
         shown = ", ".join(day.isoformat() for day in days[:_SHOWN_DAYS])
         more = f" and {len(days) - _SHOWN_DAYS} more" if len(days) > _SHOWN_DAYS else ""
-        super().__init__(
-            f"{feed}: no trades for {shown}{more}; missing='skip' leaves such days out"
-        )
+        advice = "missing='skip' leaves such days out"
+        if recent:
+            advice += ", recent=True takes days that are not published yet from the REST service"
+        super().__init__(f"{feed}: no trades for {shown}{more}; {advice}")
         self.feed = feed
         self.days = days
+        self.recent = recent
 
-    def __reduce__(self) -> tuple[type[MissingDaysError], tuple[str, list[date]]]:
-        return (type(self), (self.feed, self.days))
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_missing_days, (self.feed, self.days, self.recent))
+
+
+def _missing_days(feed: str, days: list[date], recent: bool) -> MissingDaysError:
+    return MissingDaysError(feed, days, recent=recent)
+
+
+class UncheckedFilesWarning(UserWarning):
+    """
+    Stored trades were used though nobody could tell whether their files were replaced meanwhile.
+
+    Attributes
+    ----------
+    files : list[str]
+        Names of the files.
+    """
+
+    def __init__(self, feed: str, files: list[str], problem: str) -> None:
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        super().__init__(
+            f"{feed}: {files[0]}{more} used as stored, without a check whether it was replaced "
+            f"({problem}); revalidate=False does not ask"
+        )
+        self.feed = feed
+        self.files = files
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[UncheckedFilesWarning], tuple[str, list[str], str]]:
+        return (type(self), (self.feed, self.files, self.problem))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, TypeAlias, get_args
+from urllib.parse import quote
 
 import polars as pl
 
@@ -28,6 +30,8 @@ REST_URLS: dict[str, str] = {
     "um": "https://fapi.binance.com/fapi/v1",
     "cm": "https://dapi.binance.com/dapi/v1",
 }
+_SYMBOL = re.compile(r"(?=.*[^\W_])[\w.-]{1,50}")
+"""The exchange's own rule: of any script, without small letters. One is 币安人生USDT."""
 _FOLDERS = {"spot": "spot", "um": "futures/um", "cm": "futures/cm"}
 _AGG_TRADES: dict[str, pl.DataType] = {
     "agg_trade_id": pl.Int64(),
@@ -52,10 +56,14 @@ _TRADES: dict[str, pl.DataType] = {
 class Feed:
     """One kind of trades of one symbol on one market.
 
+    The symbol is made upper case, as the exchange writes all of them.
+
     Raises
     ------
     ValueError
-        Where market or kind is none that the archive has.
+        Where the archive does not have such a market or kind, or the exchange such symbols.
+    TypeError
+        Where the symbol is not text.
     """
 
     symbol: str
@@ -70,14 +78,28 @@ class Feed:
             if value not in known:
                 msg = f"{name} must be one of {', '.join(known)}, got {value!r}"
                 raise ValueError(msg)
-        if not (self.symbol and self.symbol.replace("_", "").isalnum()):
-            msg = f"symbol must be letters, digits and '_', got {self.symbol!r}"
+        if not isinstance(self.symbol, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            msg = f"symbol must be text such as 'BTCUSDT', got {self.symbol!r}"
+            raise TypeError(msg)
+        # The exchange's symbols have capitals only, and nothing is published under others.
+        symbol = self.symbol.upper()
+        if not _SYMBOL.fullmatch(symbol):
+            msg = (
+                "symbol must be letters, digits, '_', '-' and '.' only, as the exchange writes "
+                f"it ('BTCUSDT', 'BTCUSD_PERP'), got {self.symbol!r}"
+            )
             raise ValueError(msg)
+        object.__setattr__(self, "symbol", symbol)
 
     @property
     def source(self) -> str:
         """Name under which a store keeps this feed's trades."""
         return f"binance-{self.market}-{self.kind}"
+
+    @property
+    def description(self) -> str:
+        """What `explain` and messages call it."""
+        return f"{self.symbol}, {self.market} {self.kind}"
 
     @property
     def csv_columns(self) -> dict[str, pl.DataType]:
@@ -129,3 +151,7 @@ class ArchiveFile:
         feed = self.feed
         every = "monthly" if self.monthly else "daily"
         return f"data/{_FOLDERS[feed.market]}/{every}/{feed.kind}/{feed.symbol}/{self.name}"
+
+    def url(self, base: str) -> str:
+        """Address below a base URL."""
+        return f"{base.rstrip('/')}/{quote(self.path)}"

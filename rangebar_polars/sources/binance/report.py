@@ -23,6 +23,8 @@ class FetchReport:
         Names of the files that were downloaded, in order.
     reused : list[str]
         Names of those that were in the store already with the published hash.
+    unchecked : list[str]
+        Names of those among them that could not be checked; see `UncheckedFilesWarning`.
     recent_days : list[date]
         Days that came from the exchange's REST service.
     missing_days : list[date]
@@ -39,6 +41,7 @@ class FetchReport:
 
     fetched: list[str] = field(default_factory=list[str])
     reused: list[str] = field(default_factory=list[str])
+    unchecked: list[str] = field(default_factory=list[str])
     recent_days: list[date] = field(default_factory=list[date])
     missing_days: list[date] = field(default_factory=list[date])
     bytes_downloaded: int = 0
@@ -47,6 +50,7 @@ class FetchReport:
         """Forget everything: a plan that is collected again reports anew."""
         self.fetched.clear()
         self.reused.clear()
+        self.unchecked.clear()
         self.recent_days.clear()
         self.missing_days.clear()
         self.bytes_downloaded = 0

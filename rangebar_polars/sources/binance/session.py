@@ -1,79 +1,58 @@
-"""From the archive into the store, file by file, with the next one on its way meanwhile."""
+"""One run over the archive: what the store lacks is fetched, stored and read, file by file."""
 
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
+from rangebar_polars import _time
 from rangebar_polars._plan import Stop
-from rangebar_polars.sources.binance.decode import decode_csv
-from rangebar_polars.sources.binance.errors import ArchiveError, MissingDaysError
-from rangebar_polars.sources.binance.files import ARCHIVE_URL, REST_URLS, ArchiveFile, Feed
-from rangebar_polars.sources.binance.http import Http, Stopped, parse_checksum, sha256_of
-from rangebar_polars.sources.binance.planning import Plan, Step, make_plan
+from rangebar_polars.exceptions import InvalidTradeError
+from rangebar_polars.sources.binance.decode import decode_csv, line_of_trade
+from rangebar_polars.sources.binance.downloads import Download, Downloads
+from rangebar_polars.sources.binance.errors import (
+    ArchiveError,
+    BrokenLineError,
+    FetchError,
+    MissingDaysError,
+    UncheckedFilesWarning,
+)
+from rangebar_polars.sources.binance.files import REST_URLS, ArchiveFile, Feed
+from rangebar_polars.sources.binance.planning import Plan, Published, Step, Stored, make_plan
 from rangebar_polars.sources.binance.report import FetchReport, Progress, TqdmProgress
 from rangebar_polars.sources.binance.rest import fetch_recent
+from rangebar_polars.sources.binance.transfer import Stopped
 from rangebar_polars.sources.binance.unzip import csv_blocks, open_csv
-from rangebar_polars.store import Origin, TradeStore
+from rangebar_polars.store import Origin
 from rangebar_polars.store.layout import Series, series
 from rangebar_polars.store.reading import read_part
-from rangebar_polars.store.time_range import TimeRange as Span
-from rangebar_polars.store.typed import acquire
+from rangebar_polars.store.time_range import TimeRange
 from rangebar_polars.store.writing import write_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
+    from datetime import date
     from types import TracebackType
     from typing import Self
 
-    import httpx
     import polars as pl
 
-__all__ = ["Access", "Missing", "Session"]
+    from rangebar_polars.sources.binance.options import Access
+
+__all__ = ["Session"]
 
 _log = logging.getLogger(__name__)
-_POLL_S = 0.5
-_TIMEOUT_S = 30.0
 
-Missing: TypeAlias = Literal["error", "skip"]
+_RETRIES_IF_STORED = 2
+"""For an answer that is good to have, but that the trades do not depend on."""
 
-
-@dataclass(frozen=True)
-class Access:
-    """How to get at the archive: everything but what is asked for."""
-
-    store: TradeStore
-    missing: Missing = "error"
-    recent: bool = False
-    checksum: bool = True
-    revalidate: bool = True
-    base_url: str = ARCHIVE_URL
-    rest_url: str | None = None
-    client: httpx.Client | None = None
-    retries: int = 6
-    backoff_s: float = 0.5
-    progress: bool = False
-
-
-@dataclass(frozen=True)
-class _Download:
-    """A file on disk and the lock that keeps other processes from fetching it too."""
-
-    path: Path
-    sha256: str
-    lock: FileLock
-
-
-def utc_today() -> date:
-    """Return today's date in UTC."""
-    return datetime.now(UTC).date()
+_LATE = timedelta(days=7)
+"""Daily files come the next day, sometimes days late."""
 
 
 class Session:
@@ -83,20 +62,26 @@ class Session:
         self.feed = feed
         self.access = access
         self.report = report
-        self._place: Series = series(access.store.root, feed.source, feed.symbol)
+        self._series: Series = series(access.store.root, feed.source, feed.symbol)
         self._stop = Stop()
         self._exits = ExitStack()
-        self._progress = Progress()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="rangebar-fetch")
-        # Files are taken in on one thread, not on whichever asks: the C library keeps freed
-        # memory for each thread, and Polars asks from another one each time.
+        self._progress = TqdmProgress(feed.symbol) if access.progress else Progress()
+        # Files are stored on one thread, not on whichever asks: the C library keeps freed memory
+        # for each thread, and Polars asks from another one each time.
         self._storing = ThreadPoolExecutor(1, thread_name_prefix="rangebar-store")
-        self._coming: dict[Step, Future[_Download | None]] = {}
-        self._http: Http | None = None
+        self._downloads = Downloads(
+            access,
+            self._series.meta / "downloads",
+            lambda file, sha256: self._stored(file.first_day, file.last_day).has(file, sha256),
+            self._stop,
+            report,
+            self._progress,
+        )
+        self._empty: set[date] = set()
+        self._unreachable = threading.Event()
+        self._problem = ""
 
     def __enter__(self) -> Self:
-        if self.access.progress:
-            self._progress = TqdmProgress(self.feed.symbol)
         self._exits.enter_context(self._progress)
         return self
 
@@ -107,100 +92,173 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self._stop.set()
-        for future in self._coming.values():
-            future.add_done_callback(_let_go)
-        # No wait for a transfer: it sees `stop` at its next chunk, or its client closed.
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._downloads.close()
         self._storing.shutdown(wait=False)
         self._exits.close()
 
     def batches(
-        self, span: Span, work: Callable[[pl.LazyFrame], pl.LazyFrame]
+        self,
+        time_range: TimeRange,
+        work: Callable[[pl.LazyFrame], pl.LazyFrame],
+        *,
+        ahead: bool = True,
     ) -> Generator[pl.DataFrame]:
-        """Fetch what the store lacks, and yield the trades of the span's days, in batches.
+        """Fetch what the store lacks, and yield the trades of the days asked for, in batches.
 
         The trades of a file come once the file behind it is stored as well: a trade near
         midnight may stand in the file of the next day. ``work`` filters and selects.
+
+        Parameters
+        ----------
+        ahead
+            Whether to download the next file while one is stored and read. Not where the
+            consumer may well stop before it.
         """
-        plan = self._plan(span)
-        self._progress.expect_days(sum(step.days for step in plan.steps))
+        days = list(time_range.days())
+        plan = self._plan(days)
+        self._warn_of_unchecked()
+        self._missing(plan.missing)
+        _log.info("%s: %d files, %d days missing", self._name, len(plan.steps), len(plan.missing))
+        self._progress.expect_days(sum(len(step.days()) for step in plan.steps))
         behind: Step | None = None
         for index, step in enumerate(plan.steps):
-            self._store(step, plan.steps[index + 1 :])
-            self._progress.add_days(step.days)
+            self._store(step, plan.steps[index + 1 :] if ahead else [])
+            self._progress.add_days(len(step.days()))
             if behind is not None:
-                yield from self._part(behind, span, work)
+                yield from self._read(behind, time_range, work)
             behind = step
         if behind is not None:
-            yield from self._part(behind, span, work)
+            yield from self._read(behind, time_range, work)
 
-    def _plan(self, span: Span) -> Plan:
-        access, name = self.access, f"{self.feed.source}/{self.feed.symbol}"
-        origins = access.store.origins(self.feed.symbol, source=self.feed.source)
-        plan = make_plan(
+    @property
+    def _name(self) -> str:
+        return f"{self.feed.source}/{self.feed.symbol}"
+
+    def _stored(self, first: date, last: date) -> Stored:
+        """What the store has now, as far as it touches these days."""
+        origins = self.access.store.origins(self.feed.symbol, source=self.feed.source)
+        files = self._series.day_files(TimeRange.of_days(first, last))
+        return Stored(origins, {day for day, _ in files})
+
+    def _plan(self, days: list[date], *, months: bool = True) -> Plan:
+        stored = self._stored(days[0], days[-1])
+
+        def ask(file: ArchiveFile) -> Published | None:
+            origin = stored.origins.get(file.name)
+            if origin is None:
+                return self._downloads.probe(file)
+            return self._ask_about_stored(file, origin)
+
+        return make_plan(
             self.feed,
-            list(span.days()),
-            utc_today(),
-            origins,
-            self._probe,
-            revalidate=access.revalidate,
-            recent=access.recent,
+            days,
+            _time.utc_today(),
+            stored,
+            lambda files: self._downloads.ask_all(ask, files),
+            months=months,
+            recent=self.access.recent and months,
         )
-        self._missing(plan.missing, name)
-        _log.info("%s: %d files, %d days missing", name, len(plan.steps), len(plan.missing))
-        return plan
 
-    def _missing(self, days: list[date], name: str) -> None:
+    def _ask_about_stored(self, file: ArchiveFile, origin: Origin) -> Published:
+        """Look whether a stored file was replaced; it is used as it is where nobody answers."""
+        as_it_is = Published(origin.sha256)
+        if not self.access.revalidate:
+            return as_it_is
+        if not self._unreachable.is_set():
+            try:
+                published = self._downloads.probe(file, retries=_RETRIES_IF_STORED)
+            except FetchError as error:
+                # Once is enough: a year of files would wait for as many timeouts.
+                self._unreachable.set()
+                problem = str(error)
+            except ArchiveError as error:  # a page that asks to log in, say
+                problem = str(error)
+            else:
+                if published is not None:
+                    return published
+                problem = f"{file.name} is not published any more"
+            _log.info("%s", problem)
+            self._problem = problem
+        self.report.unchecked.append(file.name)
+        return as_it_is
+
+    def _warn_of_unchecked(self) -> None:
+        unchecked = self.report.unchecked
+        if unchecked:
+            unchecked.sort()
+            warnings.warn(
+                UncheckedFilesWarning(self._name, list(unchecked), self._problem), stacklevel=2
+            )
+
+    def _missing(self, days: list[date]) -> None:
         if not days:
             return
         self.report.missing_days = sorted({*self.report.missing_days, *days})
         if self.access.missing == "error":
-            raise MissingDaysError(name, days)
-        _log.warning("%s: no trades for %s", name, ", ".join(map(str, days)))
+            by_rest = self.feed.kind == "aggTrades" and not self.access.recent
+            late = by_rest and days[-1] >= _time.utc_today() - _LATE
+            raise MissingDaysError(self._name, days, recent=late)
+        _log.warning("%s: no trades for %s", self._name, ", ".join(map(str, days)))
 
-    def _part(
-        self, step: Step, span: Span, work: Callable[[pl.LazyFrame], pl.LazyFrame]
+    def _read(
+        self, step: Step, time_range: TimeRange, work: Callable[[pl.LazyFrame], pl.LazyFrame]
     ) -> Generator[pl.DataFrame]:
-        part = Span.of_days(step.first_day, step.last_day)
-        have = {day for day, _ in self._place.day_files(part)}
-        # A month can be published without some of its days.
-        lacking = [day for day in part.days() if day not in have]
-        self._missing(lacking, f"{self.feed.source}/{self.feed.symbol}")
+        part = TimeRange.of_days(step.first_day, step.last_day)
+        have = {day for day, _ in self._series.day_files(part)}
         if step.file is None:
-            self.report.recent_days += [day for day in part.days() if day in have]
-        yield from read_part(self._place, part, span, work)
+            self.report.recent_days += [day for day in step.days() if day in have]
+        elif step.file.monthly:
+            self._missing([day for day in step.days() if day not in have | self._empty])
+        yield from read_part(self._series, part, time_range, work)
 
     def _store(self, step: Step, following: list[Step]) -> None:
-        if step.file is None:
+        file = step.file
+        if file is None:
             url = self.access.rest_url or REST_URLS[self.feed.market]
-            http = self._get_http()
-            fetch_recent(self.feed, self._place, step.first_day, step.last_day, http, url)
+            http = self._downloads.http()
+            fetch_recent(self.feed, self._series, step.first_day, step.last_day, http, url)
             return
         if step.stored:
-            # Left by a run that was killed right after it had stored the file.
-            self._part_file(step.file, step.sha256).unlink(missing_ok=True)
-            self.report.reused.append(step.file.name)
+            self._downloads.forget(file, step.sha256)
+            self.report.reused.append(file.name)
             return
-        download = self._request(step).result()
         upcoming = next((s for s in following if s.file is not None and not s.stored), None)
-        if upcoming is not None:
-            self._request(upcoming)
+        download = self._downloads.take(file, step.sha256)
+        if upcoming is not None and upcoming.file is not None:
+            self._downloads.request(upcoming.file, upcoming.sha256)
         if download is None:  # another process was faster
-            self.report.reused.append(step.file.name)
-            return
-        del self._coming[step]
-        try:
-            self._storing.submit(self._take_in, download, step.file).result()
-        finally:
-            download.lock.release()
-        self.report.fetched.append(step.file.name)
+            self.report.reused.append(file.name)
+        else:
+            try:
+                self._storing.submit(self._take_in, download, file).result()
+            finally:
+                download.lock.release()
+            self.report.fetched.append(file.name)
+        self._complete(step, file)
 
-    def _take_in(self, download: _Download, file: ArchiveFile) -> None:
+    def _complete(self, step: Step, file: ArchiveFile) -> None:
+        """Look by day for the days that a file of a month turned out to lack."""
+        have = self._stored(step.first_day, step.last_day).days
+        lacking = [day for day in step.days() if day not in have]
+        if not lacking:
+            return
+        if not file.monthly:
+            _log.warning("%s: published without a trade", file.name)
+            self._empty.update(lacking)
+            return
+        for daily in self._plan(lacking, months=False).steps:
+            self._store(daily, [])
+
+    def _take_in(self, download: Download, file: ArchiveFile) -> None:
         origin = Origin(file.name, download.sha256, file.first_day, file.last_day)
         try:
             with open_csv(download.path, file.name) as csv:
                 trades = decode_csv(self._while_wanted(csv_blocks(csv, file.name)), file)
-                write_batches(self._place, trades, origin)
+                write_batches(self._series, trades, origin)
+        except InvalidTradeError as error:
+            named = _in_terms_of_the_file(error, download, file)
+            download.path.unlink(missing_ok=True)
+            raise named from error
         except ArchiveError:
             download.path.unlink(missing_ok=True)
             raise
@@ -212,102 +270,11 @@ class Session:
                 raise Stopped
             yield block
 
-    # Below this line: what runs on other threads.
 
-    def _request(self, step: Step) -> Future[_Download | None]:
-        if step not in self._coming:
-            self._coming[step] = self._pool.submit(self._download, step)
-        return self._coming[step]
-
-    def _download(self, step: Step) -> _Download | None:
-        file = step.file
-        assert file is not None
-        folder = self._place.meta / "downloads"
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{file.name}.lock", thread_local=False)
-        self._acquire(lock)
-        try:
-            known = self.access.store.origins(self.feed.symbol, source=self.feed.source)
-            if file.name in known and known[file.name].sha256 == step.sha256:
-                lock.release()
-                return None
-            path, sha256 = self._transfer(folder, file, step.sha256)
-        except BaseException:
-            lock.release()
-            raise
-        return _Download(path, sha256, lock)
-
-    def _transfer(self, folder: Path, file: ArchiveFile, sha256: str | None) -> tuple[Path, str]:
-        """Fetch and check a file; one that was replaced meanwhile is asked for once more."""
-        url = f"{self.access.base_url.rstrip('/')}/{file.path}"
-        for attempt in (1, 2):
-            part = self._part_file(file, sha256)
-            for stale in folder.glob(f"{file.name}.*.part"):
-                if stale != part or sha256 is None:
-                    stale.unlink()
-            self._get_http().file(url, part)
-            found = sha256_of(part)
-            if sha256 in {None, found}:
-                return part, found
-            part.unlink()
-            if attempt == 1:
-                _log.warning("%s: hash mismatch, fetching again", file.name)
-                sha256 = self._probe(file)[1] or sha256
-        problem = f"its sha256 differs from the published one: {found}, expected {sha256}"  # pyright: ignore[reportPossiblyUnboundVariable]
-        raise ArchiveError(file.name, problem)
-
-    def _part_file(self, file: ArchiveFile, sha256: str | None) -> Path:
-        # The hash in the name: what is left of another version is never gone on with.
-        version = (sha256 or "unchecked")[:16]
-        return self._place.meta / "downloads" / f"{file.name}.{version}.part"
-
-    def _acquire(self, lock: FileLock) -> None:
-        while True:
-            if self._stop.is_set():
-                raise Stopped
-            try:
-                acquire(lock, _POLL_S)
-            except Timeout:
-                continue
-            return
-
-    def _probe(self, file: ArchiveFile) -> tuple[bool, str | None]:
-        url = f"{self.access.base_url.rstrip('/')}/{file.path}"
-        http = self._get_http()
-        if not self.access.checksum:
-            return http.exists(url), None
-        text = http.text(f"{url}.CHECKSUM")
-        return (False, None) if text is None else (True, parse_checksum(text, file.name))
-
-    def _get_http(self) -> Http:
-        # Made at the first need: a range that is stored and not revalidated needs no network.
-        if self._http is None:
-            client = self.access.client
-            if client is None:
-                client = self._exits.enter_context(_default_client())
-            made = Http(client, self.access.retries, self.access.backoff_s, stop=self._stop)
-            self._http = replace(
-                made, on_bytes=self._count_bytes, on_size=self._progress.expect_bytes
-            )
-        return self._http
-
-    def _count_bytes(self, count: int) -> None:
-        self.report.bytes_downloaded += count
-        self._progress.add_bytes(count)
-
-
-def _let_go(future: Future[_Download | None]) -> None:
-    """Give up a file that nobody waits for any more; what is there is gone on with next time."""
-    if not future.cancelled() and future.exception() is None:
-        download = future.result()
-        if download is not None:
-            download.lock.release()
-
-
-def _default_client() -> httpx.Client:
-    try:
-        import httpx  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        msg = "the archive needs httpx: pip install 'rangebar_polars[binance]'"
-        raise ImportError(msg) from error
-    return httpx.Client(timeout=_TIMEOUT_S)
+def _in_terms_of_the_file(
+    error: InvalidTradeError, download: Download, file: ArchiveFile
+) -> BrokenLineError:
+    """Say which line it was that the store cannot keep."""
+    with open_csv(download.path, file.name) as csv:
+        line, text = line_of_trade(csv_blocks(csv, file.name), file, error.row)
+    return BrokenLineError(file.name, line, text, str(error).partition(": ")[2])

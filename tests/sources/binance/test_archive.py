@@ -23,6 +23,7 @@ from rangebar_polars.sources.binance import (
     MissingDaysError,
     scan_binance,
 )
+from rangebar_polars.sources.binance.bars import get_range_bars
 from rangebar_polars.sources.binance.files import ArchiveFile, Feed
 from rangebar_polars.store import TradeStore
 from tests.support.archive_server import ArchiveServer, Cut, Status, serve
@@ -53,9 +54,10 @@ def publish_days(server: ArchiveServer, days: list[date] = DAYS, rows: int = 50)
     return pl.concat(frames)
 
 
-def scan(server: ArchiveServer, store: TradeStore, **options: Any) -> pl.LazyFrame:
+def scan(server: ArchiveServer, store: TradeStore, /, **options: Any) -> pl.LazyFrame:
     given: dict[str, Any] = {"start": DAYS[0], "end": DAYS[-1], "market": "um", **options}
-    return scan_binance("BTCUSDT", store=store, base_url=server.url, backoff_s=0.001, **given)
+    given = {"store": store, "base_url": server.url, "backoff_s": 0.001, **given}
+    return scan_binance("BTCUSDT", **given)
 
 
 def names(days: list[date]) -> list[str]:
@@ -173,16 +175,93 @@ def test_nothing_at_all(server: ArchiveServer, store: TradeStore) -> None:
     assert found.is_empty()
 
 
-def test_a_day_that_a_month_lacks(server: ArchiveServer, store: TradeStore) -> None:
-    days = [date(2024, 2, day) for day in range(1, 30) if day != 11]
-    trades = pl.concat([day_trades(BTC, day, 5, 1 + 5 * n) for n, day in enumerate(days)])
-    publish(server.root, BTC, trades, days[0], days[-1])
-    with pytest.raises(MissingDaysError, match="2024-02-11"):
-        scan(server, store, start="2024-02", end="2024-02").collect()
+FEBRUARY = [date(2024, 2, day) for day in range(1, 30)]
+HOLE = date(2024, 2, 11)
+
+
+def publish_february(server: ArchiveServer, without: date | None = None) -> pl.DataFrame:
+    """Publish the file of a month, and return its trades; ids are those of the whole month."""
+    trades = pl.concat(day_trades(BTC, day, 5, 1 + 5 * n) for n, day in enumerate(FEBRUARY))
+    there = trades.filter(pl.col("timestamp").dt.date() != without) if without else trades
+    publish(server.root, BTC, there, FEBRUARY[0], FEBRUARY[-1])
+    return trades
+
+
+def february(server: ArchiveServer, store: TradeStore, **options: Any) -> pl.LazyFrame:
+    return scan(server, store, start="2024-02", end="2024-02", **options)
+
+
+def test_a_day_that_nobody_has(server: ArchiveServer, store: TradeStore) -> None:
+    trades = publish_february(server, without=HOLE)
+    for _ in range(2):  # fresh, and stored
+        with pytest.raises(MissingDaysError, match="2024-02-11"):
+            february(server, store).collect()
     report = FetchReport()
-    plan = scan(server, store, start="2024-02", end="2024-02", missing="skip", report=report)
-    assert_frame_equal(plan.collect(), trades)
-    assert report.missing_days == [date(2024, 2, 11)]
+    found = february(server, store, missing="skip", report=report).collect()
+    assert_frame_equal(found, trades.filter(pl.col("timestamp").dt.date() != HOLE))
+    assert report.missing_days == [HOLE]
+
+
+@pytest.mark.parametrize("before", ["nothing", "the month", "the day", "its neighbours"])
+def test_a_day_that_its_month_lacks_comes_from_its_own_file(
+    before: str, server: ArchiveServer, store: TradeStore
+) -> None:
+    """Whatever was stored before: the same trades, and in the same order."""
+    trades = publish_february(server, without=HOLE)
+    daily = trades.filter(pl.col("timestamp").dt.date() == HOLE)
+    if before == "the month":
+        with pytest.raises(MissingDaysError):
+            february(server, store).collect()
+    for day in (HOLE - timedelta(days=1), HOLE, HOLE + timedelta(days=1)):
+        publish(server.root, BTC, trades.filter(pl.col("timestamp").dt.date() == day), day)
+    if before == "the day":
+        scan(server, store, start=HOLE, end=HOLE).collect()
+    if before == "its neighbours":
+        scan(server, store, start=HOLE - timedelta(days=1), end=HOLE - timedelta(days=1)).collect()
+        scan(server, store, start=HOLE + timedelta(days=1), end=HOLE + timedelta(days=1)).collect()
+    report = FetchReport()
+    assert_frame_equal(february(server, store, report=report).collect(), trades, check_exact=True)
+    assert (f"BTCUSDT-aggTrades-{HOLE}.zip" in report.fetched) == (before != "the day")
+    # A part of the month, and the month again: nothing is fetched any more.
+    report = FetchReport()
+    part = scan(server, store, start=HOLE - timedelta(days=2), end=HOLE, report=report).collect()
+    assert_frame_equal(part, trades[40:55])
+    assert_frame_equal(february(server, store, report=report).collect(), trades)
+    assert report.fetched == []
+    assert daily.height == 5
+
+
+def test_a_month_published_anew_without_a_day_that_was_stored(
+    server: ArchiveServer, store: TradeStore
+) -> None:
+    trades = publish_february(server, without=HOLE)
+    publish(server.root, BTC, trades.filter(pl.col("timestamp").dt.date() == HOLE), HOLE)
+    february(server, store).collect()
+    # Its days are replaced, the one from elsewhere among them.
+    changed = trades.with_columns(price=pl.lit(7.5))
+    publish(
+        server.root,
+        BTC,
+        changed.filter(pl.col("timestamp").dt.date() != HOLE),
+        FEBRUARY[0],
+        FEBRUARY[-1],
+    )
+    found = february(server, store).collect()
+    assert found["agg_trade_id"].to_list() == trades["agg_trade_id"].to_list()
+    assert found.filter(pl.col("price") == 7.5).height == trades.height - 5
+
+
+@pytest.mark.parametrize("text", ["", ",".join(BTC.csv_columns) + "\n"])
+def test_a_day_published_without_a_trade_is_not_missing(
+    text: str, server: ArchiveServer, store: TradeStore
+) -> None:
+    trades = publish_days(server)
+    publish_text(server.root, ArchiveFile(BTC, DAYS[1], DAYS[1]), text)
+    expected = trades.filter(pl.col("timestamp").dt.date() != DAYS[1])
+    for _ in range(2):
+        report = FetchReport()
+        assert_frame_equal(scan(server, store, report=report).collect(), expected)
+        assert report.missing_days == []
 
 
 def test_a_wrong_checksum(server: ArchiveServer, store: TradeStore) -> None:
@@ -275,6 +354,23 @@ def test_a_broken_line_stores_nothing_of_its_file(server: ArchiveServer, store: 
     assert store.days("BTCUSDT", source=BTC.source) == DAYS[:2]
 
 
+def test_a_price_beyond_the_grid_is_named_by_its_line(
+    server: ArchiveServer, store: TradeStore
+) -> None:
+    publish_days(server)
+    for header in (False, True):
+        lines = csv_text(BTC, day_trades(BTC, DAYS[2], 500), header=header).splitlines()
+        cells = lines[444].split(",")
+        lines[444] = ",".join([cells[0], "100.123456789", *cells[2:]])
+        file = ArchiveFile(BTC, DAYS[2], DAYS[2])
+        publish_text(server.root, file, "\r\n".join(lines))
+        with pytest.raises(BrokenLineError, match="line 445: price 100.123456789 cannot") as raised:
+            scan(server, store).collect()
+        assert (raised.value.line, raised.value.text) == (445, lines[444])
+        assert store.days("BTCUSDT", source=BTC.source) == DAYS[:2]
+        assert not list(store.root.rglob(f"{file.name}.*.part"))
+
+
 def test_interleaved_and_repeated_ids(server: ArchiveServer, store: TradeStore) -> None:
     trades = publish_days(server)
     # Day one: two streams mixed, with repeats. Day two repeats the last trades of day one.
@@ -317,8 +413,35 @@ def test_a_head_fetches_no_more_than_it_needs(server: ArchiveServer, store: Trad
     trades = publish_days(server, days)
     plan = scan(server, store, start=days[0], end=days[-1])
     assert_frame_equal(plan.head(5).collect(), trades.head(5))
-    # The day itself, the next that may share trades with it, one on its way meanwhile.
-    assert len({r.path for r in server.asked(".zip")}) <= 3
+    # The day itself, and the next, which may share trades with it.
+    assert [r.path.rpartition("/")[2] for r in server.asked(".zip")] == names(days[:2])
+    # Which rows a head takes is settled before any filter.
+    late = pl.col("agg_trade_id") > 3
+    assert_frame_equal(plan.head(5).filter(late).collect(), trades.head(5).filter(late))
+    assert len(server.asked(".zip")) == 2
+
+
+def test_explain_says_what_is_read(server: ArchiveServer, store: TradeStore) -> None:
+    plan = scan(server, store).filter(pl.col("price") > 1).select("price").explain()
+    assert "BINANCE TRADES" in plan
+    assert "BTCUSDT, um aggTrades; 2024-01-30 to 2024-02-02" in plan
+    assert "PROJECT 1/7 COLUMNS" in plan
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("symbol", ["币安人生USDT", "btcusdt", "BTC-240628", "1000SATSUSDT"])
+def test_symbols_of_any_kind(symbol: str, server: ArchiveServer, store: TradeStore) -> None:
+    feed = Feed(symbol, "um")
+    trades = day_trades(feed, DAYS[0])
+    publish(server.root, feed, trades, DAYS[0])
+    options: dict[str, Any] = {"market": "um", "store": store, "base_url": server.url}
+    for _ in range(2):
+        found = scan_binance(symbol, DAYS[0], DAYS[0], **options).collect()
+        assert_frame_equal(found, trades, check_exact=True)
+    assert len(server.asked(".zip")) == 1
+    assert store.symbols() == [(feed.source, symbol.upper())]
+    bars = get_range_bars([symbol], DAYS[0], DAYS[0], 50, **options).collect()
+    assert set(bars["symbol"]) == {symbol.upper()}
 
 
 def test_real_rows_survive(tmp_path: Path) -> None:
@@ -394,8 +517,19 @@ def test_progress_shows_and_silence_is_silent(
         ({"market": "x"}, ValueError, "market must be one of"),
         ({"missing": "maybe"}, ValueError, "missing must be"),
         ({"end": "2020-01-01"}, ValueError, "must come after"),
+        ({"end": "2999-01"}, ValueError, r"end \(2999-01\) lies in the future"),
+        ({"start": "2998-12-31", "end": None}, ValueError, "start .* must not come after the last"),
         ({"kind": "trades", "recent": True}, ValueError, "recent=True works for"),
-        ({"colour": 1}, TypeError, "unknown keyword colour"),
+        ({"colour": 1}, TypeError, "unexpected keyword argument 'colour'"),
+        ({"store": "folder"}, TypeError, "store must be a TradeStore"),
+        ({"recent": "yes"}, TypeError, "recent must be True or False"),
+        ({"base_url": "data.binance.vision"}, ValueError, "base_url must begin with 'https://'"),
+        ({"rest_url": 5}, TypeError, "rest_url must be a URL"),
+        ({"client": "proxy"}, TypeError, r"client must be an httpx\.Client"),
+        ({"retries": -1}, ValueError, "retries must not be negative"),
+        ({"retries": 1.5}, TypeError, "retries must be a whole number"),
+        ({"backoff_s": float("nan")}, ValueError, "backoff_s must be a number of seconds"),
+        ({"backoff_s": "1"}, TypeError, "backoff_s must be a number of seconds"),
     ],
 )
 def test_mistakes_are_named_at_the_call(

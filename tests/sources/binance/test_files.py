@@ -59,5 +59,32 @@ def test_what_the_archive_does_not_have() -> None:
         Feed("BTCUSDT", "options")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="kind must be one of"):
         Feed("BTCUSDT", "um", "klines")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match="symbol must be"):
-        Feed("../BTC")
+
+
+@pytest.mark.parametrize(
+    "symbol", ["../BTC", "BTC/USDT", "", " BTCUSDT", "BTC*", "..", "_", "a" * 51]
+)
+def test_symbols_that_the_exchange_cannot_have(symbol: str) -> None:
+    with pytest.raises(ValueError, match="symbol must be letters, digits"):
+        Feed(symbol)
+
+
+def test_a_symbol_that_is_not_text() -> None:
+    with pytest.raises(TypeError, match="symbol must be text"):
+        Feed(None)  # type: ignore
+
+
+def test_symbols_are_upper_case() -> None:
+    assert Feed("btcusdt") == Feed("BTCUSDT")
+    assert Feed("btcusd_perp", "cm").symbol == "BTCUSD_PERP"
+
+
+def test_addresses_are_encoded() -> None:
+    day = date(2025, 10, 9)
+    file = ArchiveFile(Feed("币安人生usdt", "um"), day, day)
+    encoded = "%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT"
+    assert file.name == "币安人生USDT-aggTrades-2025-10-09.zip"
+    assert file.url("https://example.org/") == (
+        "https://example.org/data/futures/um/daily/aggTrades/"
+        f"{encoded}/{encoded}-aggTrades-2025-10-09.zip"
+    )

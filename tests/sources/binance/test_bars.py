@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from rangebar_polars import _time
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.frames import range_bars
-from rangebar_polars.sources.binance import FetchReport, MissingDaysError, session
+from rangebar_polars.sources.binance import FetchReport, MissingDaysError
 from rangebar_polars.sources.binance.bars import get_n_range_bars, get_range_bars
 from rangebar_polars.sources.binance.files import Feed
 from rangebar_polars.store import TradeStore
@@ -56,7 +57,7 @@ def test_all_that_makes_a_bar_is_passed_on(options: dict[str, Any]) -> None:
         "incomplete": "keep",
         "same_timestamp_close": True,
         "reset": "1d",
-        "offset": "6h",
+        "reset_offset": "6h",
         "max_gap": "6m",
     }
     plan = get_range_bars("BTCUSDT", "2024-01-25", "2024-01-27", ["tight", 100], **rules, **options)
@@ -72,8 +73,10 @@ def test_several_symbols(server: ArchiveServer, options: dict[str, Any]) -> None
     for symbol, trades in (("ETHUSDT", eth), ("BTCUSDT", TRADES[:ROWS])):
         mine = bars.filter(pl.col("symbol") == symbol).drop("symbol")
         assert_frame_equal(mine, range_bars(trades, 50), check_exact=True)
-    with pytest.raises(ValueError, match="no symbol"):
+    with pytest.raises(ValueError, match="symbol must name at least one"):
         get_range_bars([], DAYS[0], **options)
+    with pytest.raises(ValueError, match="symbol names BTCUSDT more than once"):
+        get_range_bars(["BTCUSDT", "btcusdt"], DAYS[0], **options)
     with pytest.raises(ValueError, match="takes one symbol"):
         get_range_bars(["A", "B"], DAYS[0], report=FetchReport(), **options)
 
@@ -83,10 +86,15 @@ def by_day(days: list[date], threshold: int = 50) -> pl.DataFrame:
     return range_bars(inside, threshold, reset="1d")
 
 
+def last_of(bars: pl.DataFrame, n: int) -> pl.DataFrame:
+    """The last bars, counted among themselves."""
+    return bars.tail(n).with_columns(bar_id=pl.int_range(pl.len(), dtype=pl.UInt32))
+
+
 @pytest.mark.parametrize("n", [1, 5, 30, 60])
 def test_exactly_the_last_n_bars(server: ArchiveServer, options: dict[str, Any], n: int) -> None:
     bars = get_n_range_bars("BTCUSDT", n, DAYS[-1], 50, **options).collect()
-    assert_frame_equal(bars, by_day(DAYS).tail(n), check_exact=True)
+    assert_frame_equal(bars, last_of(by_day(DAYS), n), check_exact=True)
     # No day more than needed was read.
     needed = bars["close_time"].dt.date().n_unique()
     assert len(server.asked(".zip")) == needed
@@ -95,21 +103,39 @@ def test_exactly_the_last_n_bars(server: ArchiveServer, options: dict[str, Any],
 def test_an_end_inside_a_day(options: dict[str, Any]) -> None:
     end = datetime(2024, 1, 30, 7, 30)
     bars = get_n_range_bars("BTCUSDT", 12, end, 50, **options).collect()
-    expected = range_bars(TRADES.filter(pl.col("timestamp") < end), 50, reset="1d").tail(12)
+    expected = last_of(range_bars(TRADES.filter(pl.col("timestamp") < end), 50, reset="1d"), 12)
     assert_frame_equal(bars, expected, check_exact=True)
 
 
 def test_months(server: ArchiveServer, options: dict[str, Any]) -> None:
     options["missing"] = "skip"
     bars = get_n_range_bars("BTCUSDT", 100, DAYS[-1], 50, reset="1mo", **options).collect()
-    assert_frame_equal(bars, range_bars(TRADES, 50, reset="1mo").tail(100), check_exact=True)
+    assert_frame_equal(bars, last_of(range_bars(TRADES, 50, reset="1mo"), 100), check_exact=True)
 
 
 def test_the_last_published_day(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     # Three days after the last file: archives are late.
-    monkeypatch.setattr(session, "utc_today", lambda: DAYS[-1] + timedelta(days=3))
+    monkeypatch.setattr(_time, "utc_today", lambda: DAYS[-1] + timedelta(days=3))
     bars = get_n_range_bars("BTCUSDT", 7, None, 50, **options).collect()
-    assert_frame_equal(bars, by_day(DAYS).tail(7), check_exact=True)
+    assert_frame_equal(bars, last_of(by_day(DAYS), 7), check_exact=True)
+
+
+def test_a_month_whose_last_days_are_not_published_yet(
+    server: ArchiveServer, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The month in progress is there up to the day before yesterday, and its bars count.
+    monkeypatch.setattr(_time, "utc_today", lambda: DAYS[-1] + timedelta(days=3))
+    first = date(2024, 2, 1)
+    february = [day for day in DAYS if day >= first]
+    expected = range_bars(TRADES.filter(pl.col("timestamp").dt.date() >= first), 50)
+    plan = get_n_range_bars("BTCUSDT", 10, None, 50, reset="1mo", **options)
+    assert_frame_equal(plan.collect(), last_of(expected, 10), check_exact=True)
+    # A hole before that is no delay.
+    next(server.root.rglob(f"*{february[1]}.zip.CHECKSUM")).unlink()
+    with pytest.raises(MissingDaysError, match=str(february[1])):
+        get_n_range_bars(
+            "BTCUSDT", 10, None, 50, reset="1mo", **{**options, "store": TradeStore(server.root)}
+        ).collect()
 
 
 def test_a_hole_is_an_error(server: ArchiveServer, options: dict[str, Any]) -> None:
@@ -119,7 +145,7 @@ def test_a_hole_is_an_error(server: ArchiveServer, options: dict[str, Any]) -> N
     options["missing"] = "skip"
     bars = get_n_range_bars("BTCUSDT", 250, DAYS[-1], 50, **options).collect()
     left = [day for day in DAYS if day != date(2024, 2, 2)]
-    assert_frame_equal(bars, by_day(left).tail(250), check_exact=True)
+    assert_frame_equal(bars, last_of(by_day(left), 250), check_exact=True)
 
 
 def test_a_history_that_is_too_short(options: dict[str, Any]) -> None:
@@ -127,21 +153,31 @@ def test_a_history_that_is_too_short(options: dict[str, Any]) -> None:
         get_n_range_bars("BTCUSDT", 10_000, DAYS[-1], 50, **options).collect()
     options["missing"] = "skip"
     bars = get_n_range_bars("BTCUSDT", 10_000, DAYS[-1], 50, **options).collect()
-    assert_frame_equal(bars, by_day(DAYS), check_exact=True)
+    assert_frame_equal(bars, last_of(by_day(DAYS), 10_000), check_exact=True)
 
 
 def test_it_is_a_lazy_frame_like_any_other(options: dict[str, Any]) -> None:
     plan = get_n_range_bars("BTCUSDT", 20, DAYS[-1], 50, **options)
-    bars = by_day(DAYS).tail(20)
+    bars = last_of(by_day(DAYS), 20)
     up = pl.col("close") > pl.col("open")
     assert_frame_equal(
         plan.filter(up).select("close").head(3).collect(), bars.filter(up).select("close").head(3)
     )
+    assert_frame_equal(plan.head(6).filter(up).collect(), bars.head(6).filter(up))
+    assert plan.select(pl.len()).collect().item() == 20
+    explained = plan.explain()
+    assert "LAST RANGE BARS" in explained
+    assert "BTCUSDT, um aggTrades; 20 bars up to 2024-02-03" in explained
 
 
 def test_mistakes_are_named_at_the_call(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="n must be at least 1"):
         get_n_range_bars("BTCUSDT", 0, **options)
+    for n in (2.5, True, "5"):
+        with pytest.raises(TypeError, match="n must be a whole number of bars"):
+            get_n_range_bars("BTCUSDT", n, **options)  # type: ignore
+    with pytest.raises(ValueError, match=r"end \(2999-01-01\) lies in the future"):
+        get_n_range_bars("BTCUSDT", 5, "2999-01-01", **options)
     with pytest.raises(ValueError, match="reset must be '1d' or '1mo'"):
         get_n_range_bars("BTCUSDT", 5, reset="1w", **options)
     with pytest.raises(ValueError, match="between 1 and 100000"):
