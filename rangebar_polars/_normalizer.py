@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, Typ
 import polars as pl
 from polars.exceptions import ColumnNotFoundError, DuplicateError
 
-from rangebar_polars.columns import AUTO, Auto
 from rangebar_polars._parse_times import time_expr
 from rangebar_polars._parse_values import (
     filled_expr,
@@ -29,6 +28,7 @@ from rangebar_polars._vendors import (
     Role,
     Vendor,
 )
+from rangebar_polars.columns import AUTO, Auto
 
 if TYPE_CHECKING:
     from typing import Unpack

@@ -8,8 +8,8 @@ from typing import Literal, TypeVar
 import polars as pl
 
 from rangebar_polars._normalizer import Column, normalizer
-from rangebar_polars.columns import AUTO
 from rangebar_polars._vendors import InputTimeUnit, Resolution
+from rangebar_polars.columns import AUTO
 
 __all__ = ["normalize"]
 

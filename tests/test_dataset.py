@@ -24,7 +24,7 @@ import rangebar_polars as rb
 from rangebar_polars import dataset
 from tests.support.children import child_environment
 from tests.support.compare import assert_same_bits
-from tests.support.seeded import walk
+from tests.support.trades import walk
 
 
 @pytest.fixture

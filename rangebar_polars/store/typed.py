@@ -16,11 +16,7 @@ def as_dtype(
     values: pl.Series, dtype: pl.DataType | type[pl.DataType], *, strict: bool = True
 ) -> pl.Series:
     """Cast a series."""
-<<<<<<< HEAD
-    return values.cast(dtype, strict=strict)
-=======
     return values.cast(dtype, strict=strict)  # pyright: ignore[reportUnknownMemberType]
->>>>>>> wt-store
 
 
 def int_sum(values: pl.Series) -> int:

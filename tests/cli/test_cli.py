@@ -19,7 +19,7 @@ from rangebar_polars.store import TradeStore
 from tests.support.archive_server import serve
 from tests.support.children import child_environment
 from tests.support.made_files import BTC, day_trades, publish
-from tests.support.store_trades import days_of_trades
+from tests.support.trades import days_of_trades
 
 TRADES = days_of_trades(datetime(2024, 1, 1), 2, 4000)
 BARS = rb.range_bars(TRADES, 50)

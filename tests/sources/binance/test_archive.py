@@ -23,6 +23,7 @@ from rangebar_polars.sources.binance import (
     MissingDaysError,
     scan_binance,
 )
+from rangebar_polars.sources.binance.bars import get_range_bars
 from rangebar_polars.sources.binance.files import ArchiveFile, Feed
 from rangebar_polars.store import TradeStore
 from tests.support.archive_server import ArchiveServer, Cut, Status, serve
@@ -426,6 +427,21 @@ def test_explain_says_what_is_read(server: ArchiveServer, store: TradeStore) -> 
     assert "BTCUSDT, um aggTrades; 2024-01-30 to 2024-02-02" in plan
     assert "PROJECT 1/7 COLUMNS" in plan
     assert server.requests == []
+
+
+@pytest.mark.parametrize("symbol", ["币安人生USDT", "btcusdt", "BTC-240628", "1000SATSUSDT"])
+def test_symbols_of_any_kind(symbol: str, server: ArchiveServer, store: TradeStore) -> None:
+    feed = Feed(symbol, "um")
+    trades = day_trades(feed, DAYS[0])
+    publish(server.root, feed, trades, DAYS[0])
+    options: dict[str, Any] = {"market": "um", "store": store, "base_url": server.url}
+    for _ in range(2):
+        found = scan_binance(symbol, DAYS[0], DAYS[0], **options).collect()
+        assert_frame_equal(found, trades, check_exact=True)
+    assert len(server.asked(".zip")) == 1
+    assert store.symbols() == [(feed.source, symbol.upper())]
+    bars = get_range_bars([symbol], DAYS[0], DAYS[0], 50, **options).collect()
+    assert set(bars["symbol"]) == {symbol.upper()}
 
 
 def test_real_rows_survive(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from rangebar_polars.store import TradeStore
 from tests.support.archive_server import ArchiveServer, Status, serve
 from tests.support.made_files import BTC, day_trades, publish
 
-DAYS = [date(2023, 12, 1) + timedelta(days=n) for n in range(62)]  # two whole months
+DAYS = [date(2023, 12, 25) + timedelta(days=n) for n in range(24)]
 NOWHERE = "http://127.0.0.1:1"
 
 
@@ -61,7 +61,7 @@ def test_stored_days_are_served_offline(store: TradeStore, trades: pl.DataFrame)
     report = FetchReport()
     started = time.monotonic()
     with pytest.warns(
-        UncheckedFilesWarning, match="61 more used as stored, without a check"
+        UncheckedFilesWarning, match="23 more used as stored, without a check"
     ) as seen:
         found = scan(store, NOWHERE, report=report).collect()
     # Nobody waits for as many timeouts as there are files.
@@ -78,7 +78,7 @@ def test_stored_days_are_served_offline(store: TradeStore, trades: pl.DataFrame)
 
 
 def test_stored_months_are_served_offline(server: ArchiveServer, tmp_path: Path) -> None:
-    days = [day for day in DAYS if day.month == 1]
+    days = [date(2024, 1, day) for day in range(1, 32)]
     whole = pl.concat(day_trades(BTC, day, 4, 1 + 4 * n) for n, day in enumerate(days))
     publish(server.root, BTC, whole, days[0], days[-1])
     store = TradeStore(tmp_path / "store")
