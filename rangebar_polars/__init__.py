@@ -35,9 +35,11 @@ from rangebar_polars.columns import TradeColumns
 from rangebar_polars.exceptions import CheckpointError, InvalidTradeError, RangeBarError
 from rangebar_polars.expressions import bar_id, bars
 from rangebar_polars.frames import range_bars, with_bar_id
+from rangebar_polars.normalize import normalize
 from rangebar_polars.processor import RangeBarProcessor
 from rangebar_polars.reports import PushReport
 from rangebar_polars.resume import ResumeHandle, resume_bars
+from rangebar_polars.scan import scan_trades
 
 if TYPE_CHECKING:
     from rangebar_polars.dataset import UpdateReport, update_bars
@@ -62,10 +64,12 @@ __all__ = [
     "get_n_range_bars",
     "get_range_bars",
     "namespaces",
+    "normalize",
     "range_bars",
     "resume_bars",
     "rules",
     "scan_binance",
+    "scan_trades",
     "update_bars",
     "with_bar_id",
 ]

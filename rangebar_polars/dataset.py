@@ -122,7 +122,7 @@ def update_bars(
         parts = _parts(directory)
         before = _last_checkpoint(parts[-1]) if parts else fresh.checkpoint()
         state = _internal.Checkpoint(before)
-        fresh.check_same_options(state, str(directory))
+        fresh.check_same_options(state, trades.collect_schema(), str(directory))
         bars, handle = resume_from(trades, state, on_overlap)
         number = int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 0
         part = directory / f"part-{number:08}.parquet"

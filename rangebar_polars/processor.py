@@ -458,30 +458,38 @@ class RangeBarProcessor:
         literal = pl.lit(last, dtype=pl.Int64).cast(self._schema[name])
         return trades.filter(pl.col(name) >= literal)
 
-    def check_same_options(self, checkpoint: _internal.Checkpoint, where: str) -> None:
+    def check_same_options(
+        self, checkpoint: _internal.Checkpoint, trades: pl.Schema, where: str
+    ) -> None:
         """
-        Compare what this processor was made with to what a checkpoint was.
+        Compare what this processor was made with to what a checkpoint was, for such trades.
 
         Raises
         ------
         rangebar_polars.exceptions.CheckpointError
             If they differ, naming the first option that does.
         """
-        ours = _flat(self._options, self._columns, self._by_asked)
-        theirs = _flat(*_read_made_with(checkpoint))
+        seen = unpack(checkpoint.schema).schema if checkpoint.schema is not None else trades
+        ours = _flat(self._options, self._columns, keys_of(self._by_asked, trades))
+        options, columns, by = _read_made_with(checkpoint)
+        theirs = _flat(options, columns, keys_of(by, seen))
         for name, asked in ours.items():
             if name != "on_overlap" and theirs[name] != asked:
                 msg = f"{where} was made with {name}={theirs[name]!r}, not {asked!r}"
                 raise CheckpointError(msg)
 
 
-def _flat(options: BarOptions, columns: TradeColumns, by: By) -> dict[str, Any]:
+def _flat(options: BarOptions, columns: TradeColumns, by: list[str] | None) -> dict[str, Any]:
     """What a processor is made with, by the names of its arguments."""
     plain = {field.name: getattr(options, field.name) for field in fields(options)}
-    return {**plain, "columns": columns, "by": by}
+    rules = list(plain.pop("rules"))
+    rule = rules[0] if len(rules) == 1 else rules
+    return {"rule": rule, **plain, "columns": columns, "by": by}
 
 
-def _read_made_with(checkpoint: _internal.Checkpoint) -> tuple[BarOptions, TradeColumns, By]:
+def _read_made_with(
+    checkpoint: _internal.Checkpoint,
+) -> tuple[BarOptions, TradeColumns, list[str] | Auto | None]:
     """Options, columns and keys of a checkpoint of any version."""
     made: dict[str, Any] = json.loads(checkpoint.options)
     if checkpoint.version == 1:
@@ -492,5 +500,5 @@ def _read_made_with(checkpoint: _internal.Checkpoint) -> tuple[BarOptions, Trade
     columns: Mapping[str, Any] = made.pop("columns")
     names: dict[str, Any] = {r: AUTO if isinstance(n, dict) else n for r, n in columns.items()}
     by = made.pop("by")
-    asked = AUTO if isinstance(by, dict) else by
+    asked: By = AUTO if isinstance(by, dict) else by
     return BarOptions.from_dict(made), TradeColumns(**names), check_by(asked)

@@ -16,9 +16,9 @@ from tests.support.children import run_child
 from tests.support.compare import assert_same_bits
 from tests.support.doors import DOORS, ENGINES
 from tests.support.real_data import real_trades
-from tests.support.seeded import walk
 from tests.support.sources import batched
 from tests.support.strategies import SCHEMA, Case, bar_cases, splits, trades
+from tests.support.trades import walk
 
 THRESHOLDS = [25, 250, 100]
 """Three at once, not in order of size."""

@@ -24,7 +24,7 @@ import rangebar_polars as rb
 from rangebar_polars import dataset
 from tests.support.children import child_environment
 from tests.support.compare import assert_same_bits
-from tests.support.seeded import walk
+from tests.support.trades import walk
 
 
 @pytest.fixture
@@ -67,10 +67,12 @@ class TestUpdate:
     def test_other_settings_are_refused(self, data):
         trades = walk(500).lazy()
         rb.update_bars(trades, data, 250, by="symbol")
-        with pytest.raises(rb.CheckpointError, match=r"thresholds=\[250\], not \[100\]"):
+        with pytest.raises(rb.CheckpointError, match=r"rule=Range\(250\), not Range\(100\)"):
             rb.update_bars(trades, data, 100, by="symbol")
         with pytest.raises(rb.CheckpointError, match="by="):
-            rb.update_bars(trades, data, 250)
+            rb.update_bars(trades, data, 250, by=None)
+        # The same in other words: the key is what it would be by default.
+        assert rb.update_bars(trades, data, "0.25%").path is None
 
     def test_a_bad_trade_changes_nothing(self, data):
         trades = walk(1000)
@@ -159,13 +161,13 @@ def test_a_plain_scan_of_the_directory_reads_it_at_any_instant(tmp_path, monkeyp
 
         monkeypatch.setattr(owner, name, wrapped)
 
-    looking(dataset, "resume_bars")
+    looking(dataset, "resume_from")
     looking(pl.LazyFrame, "sink_parquet")
     looking(os, "fsync")
     rb.update_bars(trades[500:].lazy(), tree / inside, 250)
     # The last sync is of the directory, once the new part is there.
     assert seen == [
-        *[("resume_bars", True)] * 2,
+        *[("resume_from", True)] * 2,
         *[("sink_parquet", True)] * 4,
         *[("fsync", True)] * 2,
         *[("fsync", False)] * 2,

@@ -14,7 +14,7 @@ import rangebar_polars as rb
 from tests.support.compare import assert_bars_equal, assert_same_bits
 from tests.support.doors import DOORS, FRAME_DOORS, ID_DOORS
 from tests.support.oracle import Columns, oracle_bar_ids, oracle_bars
-from tests.support.seeded import noise, walk
+from tests.support.trades import noise, walk
 
 THRESHOLD = 500
 

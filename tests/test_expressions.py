@@ -13,7 +13,7 @@ import rangebar_polars as rb
 from tests.support.compare import assert_bars_equal, assert_same_bits
 from tests.support.doors import ENGINES, bars_expression
 from tests.support.oracle import Columns, oracle_bar_ids, oracle_bars
-from tests.support.seeded import walk
+from tests.support.trades import walk
 
 EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES)
 

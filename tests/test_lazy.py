@@ -17,8 +17,8 @@ from rangebar_polars._plan import run_plan
 from tests.support.compare import assert_bars_equal, assert_same_bits
 from tests.support.doors import ENGINES
 from tests.support.oracle import oracle_bars
-from tests.support.seeded import walk
 from tests.support.sources import CountingSource
+from tests.support.trades import walk
 
 EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES)
 

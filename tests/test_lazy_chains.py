@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -62,6 +63,8 @@ def lazy_frames(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             "get_n_range_bars": get_n_range_bars("BTCUSDT", 60, DAYS[-1], 50, **options),
             "TradeStore.scan": store.scan("BTCUSDT", DAYS[0], DAYS[-1]),
             "TradeStore.scan of several": store.scan(symbols),
+            "scan_trades of zips": rb.scan_trades(folder / "served/**/*.zip", "binance"),
+            "scan_trades of CSV": rb.scan_trades(written(folder / "trades.csv.gz"), "binance"),
         }
 
 
@@ -76,6 +79,8 @@ NAMES = [
     "get_n_range_bars",
     "TradeStore.scan",
     "TradeStore.scan of several",
+    "scan_trades of zips",
+    "scan_trades of CSV",
 ]
 EVERY_FRAME = pytest.mark.parametrize("name", NAMES)
 EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES)
@@ -83,6 +88,13 @@ EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES)
 
 def batched(trades: pl.DataFrame, rows: int) -> pl.LazyFrame:
     return pl.concat([part.lazy() for part in trades.iter_slices(rows)])
+
+
+def written(path: Path) -> Path:
+    """Trades as a vendor writes them: times as numbers, sides as 0 and 1."""
+    time, maker = pl.col("timestamp").dt.epoch("ms"), pl.col("is_buyer_maker").cast(pl.Int8)
+    BTC.with_columns(time, maker).lazy().sink_csv(path, compression="gzip")
+    return path
 
 
 def resumed() -> pl.LazyFrame:

@@ -19,7 +19,7 @@ import rangebar_polars as rb
 from tests.support.children import child_environment
 from tests.support.compare import assert_same_bits
 from tests.support.doors import ENGINES
-from tests.support.seeded import walk
+from tests.support.trades import walk
 
 EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES)
 

@@ -32,7 +32,7 @@ import sys
 import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
-from tests.support.seeded import noise
+from tests.support.trades import noise
 
 rows, path = int(sys.argv[1]), sys.argv[2]
 CHUNK = {ROW_GROUP}

@@ -16,8 +16,8 @@ import rangebar_polars as rb
 from tests.support.children import run_child
 from tests.support.compare import assert_same_bits
 from tests.support.doors import ENGINES
-from tests.support.seeded import walk
 from tests.support.sources import batched
+from tests.support.trades import walk
 
 EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES)
 

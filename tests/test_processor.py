@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import rangebar_polars as rb
 from tests.support.children import REPOSITORY
 from tests.support.compare import assert_same_bits
-from tests.support.seeded import walk
 from tests.support.strategies import Case, bar_cases
+from tests.support.trades import walk
 
 pa = pytest.importorskip("pyarrow")
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from tests.support.children import REPOSITORY
-from tests.support.seeded import walk
+from tests.support.trades import walk
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
 

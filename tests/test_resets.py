@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import rangebar_polars as rb
 from tests.support.compare import assert_bars_equal, assert_same_bits
 from tests.support.oracle import oracle_bars
-from tests.support.seeded import walk
 from tests.support.sources import batched
+from tests.support.trades import walk
 
 RESETS = ["1d", "2d", "1w", "2w", "1mo", "2mo", "1q", "1y", "3y"]
 ZONES = [None, "UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]

@@ -7,8 +7,8 @@ import pytest
 
 import rangebar_polars as rb
 from tests.support.compare import assert_same_bits
-from tests.support.seeded import walk
 from tests.support.sources import CountingSource
+from tests.support.trades import walk
 
 
 def start_of(trades: pl.DataFrame, **options) -> str:

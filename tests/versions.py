@@ -1,8 +1,9 @@
 """Run the tests on the lowest and the newest Python, Polars and extras.
 
 ``python -m tests.versions`` (``make test-versions``) runs all combinations; with ``--lowest`` only
-that of the lowest versions of all three. Arguments after ``--`` go to pytest. All share the compiled
-module that lies in the package: built for the stable ABI, it must load in each of these Pythons.
+that of the lowest versions of all three. Arguments after ``--`` go to pytest. All share the
+compiled module that lies in the package: built for the stable ABI, it must load in each of these
+Pythons.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 """The command's frame: its sub-commands, exit codes, and errors in one line.
 
-Exit codes: 0 all went well; 1 the data, the files or the network did not allow it, or `store
-verify` found damage; 2 the command line is wrong; 130 interrupted.
+Exit codes: 0 all went well, or the reader of a pipe had enough; 1 the data, the files or the
+network did not allow it, or `store verify` found damage; 2 the command line is wrong; 130
+interrupted.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -22,12 +24,18 @@ except ImportError:  # pragma: no cover - the message is all there is
 
 from rangebar_polars import __version__
 from rangebar_polars.cli import bars, fetch, store
+from rangebar_polars.cli.messages import in_words_of_the_command
+from rangebar_polars.cli.trades import STANDARD
 
 _FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
 
 _EXAMPLES = """Examples:
 
-    rangebar bars trades.parquet -t 250 -o bars.parquet
+    rangebar bars trades.parquet -t 0.25% -o bars.parquet
+
+    rangebar bars 'BTCUSDT-*.zip' --format binance -t 250 -t 500
+
+    zcat trades.csv.gz | rangebar bars - --timestamp time --time-unit s -o - | head
 
     rangebar update bars/ yesterday.parquet -t 250
 
@@ -77,24 +85,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments
         What stands behind the command's name; default: this process's own.
     """
-    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    tokens = [STANDARD if token == "-" else token for token in given]
     try:
         code = app.meta(
             tokens, exit_on_error=False, print_error=False, result_action="return_value"
         )
+        # Here, where a reader that has gone can be told from an error.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _nobody_reads()
     except CycloptsError as error:
         return _complain(str(error), _USAGE, hint="; see rangebar --help")
     except (ValueError, TypeError) as error:
         return _complain(str(error), _USAGE)
     except (PolarsError, OSError, ImportError) as error:
-        return _complain(str(error), _FAILED)
+        return _complain(_told(error), _FAILED)
     except KeyboardInterrupt:
         return _complain("interrupted", _INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
+def _nobody_reads() -> int:
+    """End quietly where ``| head`` has seen enough: nothing failed."""
+    # Or Python would complain at its end, when it flushes what is left.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
 def _complain(message: str, code: int, hint: str = "") -> int:
-    # One line, whatever was raised: the first says what happened, Polars adds advice below.
-    line = next((text.strip() for text in message.splitlines() if text.strip()), "failed")
-    print(f"rangebar: {line}{hint}", file=sys.stderr)
+    print(f"rangebar: {in_words_of_the_command(message)}{hint}", file=sys.stderr)
     return code

@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from rangebar_polars.cli.files import scan_trades, show, write_bars
-from rangebar_polars.cli.options import BarRules, Output, TradeColumns
+from rangebar_polars.cli.arguments import BarArguments, OutputArguments, TradeArguments
+from rangebar_polars.cli.output import deliver
+from rangebar_polars.cli.trades import open_trades
 from rangebar_polars.dataset import update_bars
+from rangebar_polars.exceptions import InvalidTradeError
 from rangebar_polars.frames import range_bars
 
-if TYPE_CHECKING:
-    import polars as pl
+__all__ = ["bars", "update"]
 
-__all__ = ["bars", "deliver", "update"]
-
-Files = Annotated[list[Path], Parameter(negative="")]
+Files = Annotated[list[str], Parameter(negative="")]
 
 
 def bars(
     trades: Files,
     /,
     *,
-    rules: BarRules | None = None,
-    output: Output | None = None,
-    columns: TradeColumns | None = None,
+    rules: BarArguments | None = None,
+    output: OutputArguments | None = None,
+    columns: TradeArguments | None = None,
 ) -> None:
-    """Make range bars of trades in Parquet, CSV or IPC files.
+    """Make range bars of trades in files.
 
-    The files are streamed: they may be larger than memory. Several, or a quoted pattern such as
-    'trades/*.parquet', are read one after the other.
+    Read are .parquet, .csv (also .csv.gz and .csv.zst), .arrow, .feather and .ipc files, the zips
+    of Binance's archive (with --format binance), and standard input (-). They are streamed, and may
+    be larger than memory. Several, or a quoted pattern such as 'trades/*.parquet', are read one
+    after the other.
 
     Parameters
     ----------
     trades
         Files of one kind, their trades in order of time.
     """
-    rules, columns = rules or BarRules(), columns or TradeColumns()
-    frame = columns.with_times(scan_trades(trades))
-    made = range_bars(frame, rules.thresholds, **columns.keywords(), **rules.keywords())
-    deliver(made, output or Output())
+    rules, columns = rules or BarArguments(), columns or TradeArguments()
+    with open_trades(trades, columns) as frame, _columns_as_named(columns):
+        made = range_bars(frame, rules.rules, **columns.bar_columns(), **rules.keywords())
+        deliver(made, output or OutputArguments())
 
 
 def update(
@@ -49,8 +52,8 @@ def update(
     trades: Files,
     /,
     *,
-    rules: BarRules | None = None,
-    columns: TradeColumns | None = None,
+    rules: BarArguments | None = None,
+    columns: TradeArguments | None = None,
 ) -> None:
     """Append the bars of new trades to a data set of bars, without reading the old trades again.
 
@@ -64,15 +67,20 @@ def update(
     trades
         Files of one kind, their trades in order of time.
     """
-    rules, columns = rules or BarRules(), columns or TradeColumns()
-    frame = columns.with_times(scan_trades(trades))
-    report = update_bars(frame, dataset, rules.thresholds, **columns.keywords(), **rules.keywords())
+    rules, columns = rules or BarArguments(), columns or TradeArguments()
+    with open_trades(trades, columns) as frame, _columns_as_named(columns):
+        keywords = {**columns.bar_columns(), **rules.keywords()}
+        report = update_bars(frame, dataset, rules.rules, **keywords)
     print(f"{dataset}: {report.bars} bars added")
 
 
-def deliver(made: pl.LazyFrame, output: Output) -> None:
-    """Write bars to the file that was asked for, or show them."""
-    if output.out is None:
-        show(made.collect(engine="streaming"), output.rows)
-    else:
-        write_bars(made, output.out)
+@contextmanager
+def _columns_as_named(columns: TradeArguments) -> Generator[None]:
+    """Name columns in errors as the files do, for bars are made of normalized ones."""
+    try:
+        yield
+    except InvalidTradeError as error:
+        message = str(error)
+        for role, name in columns.named.items():
+            message = message.replace(f"column '{role}'", f"column '{name}'")
+        raise InvalidTradeError(message) from error

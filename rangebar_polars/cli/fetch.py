@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 import polars as pl
 from cyclopts import Parameter
 
-from rangebar_polars.cli.bars import deliver
-from rangebar_polars.cli.options import BarRules, Output
+from rangebar_polars.cli.arguments import BarArguments, OutputArguments
+from rangebar_polars.cli.output import deliver
 from rangebar_polars.sources.binance.archive import scan_binance
 from rangebar_polars.sources.binance.bars import get_range_bars
 from rangebar_polars.sources.binance.files import ARCHIVE_URL
@@ -19,12 +19,12 @@ from rangebar_polars.sources.binance.options import ArchiveKeywords
 from rangebar_polars.sources.binance.report import FetchReport
 from rangebar_polars.store import TradeStore
 
-__all__ = ["Archive", "fetch", "get"]
+__all__ = ["ArchiveArguments", "fetch", "get"]
 
 
 @Parameter(name="*")
 @dataclass
-class Archive:
+class ArchiveArguments:
     """What to fetch, and from where.
 
     Attributes
@@ -85,11 +85,11 @@ class Archive:
 Symbols = Annotated[list[str], Parameter(negative="")]
 
 
-def fetch(symbols: Symbols, /, *, archive: Archive) -> None:
+def fetch(symbols: Symbols, /, *, archive: ArchiveArguments) -> None:
     """Fetch trades of Binance symbols into the store.
 
-    What is stored with its published hash is not fetched again; an interrupted run goes on where
-    it was.
+    What is stored with its published hash is not fetched again; an interrupted run resumes
+    where it stopped.
 
     Parameters
     ----------
@@ -125,9 +125,9 @@ def get(
     symbols: Symbols,
     /,
     *,
-    archive: Archive,
-    rules: BarRules | None = None,
-    output: Output | None = None,
+    archive: ArchiveArguments,
+    rules: BarArguments | None = None,
+    output: OutputArguments | None = None,
 ) -> None:
     """Make range bars of Binance symbols over a range of dates, fetching what the store lacks.
 
@@ -136,15 +136,15 @@ def get(
     symbols
         As the exchange writes them: BTCUSDT. Several make a column symbol.
     """
-    rules = rules or BarRules()
+    rules = rules or BarArguments()
     made = get_range_bars(
         symbols[0] if len(symbols) == 1 else symbols,
         archive.start,
         archive.end,
-        rules.thresholds,
+        rules.rules,
         market=archive.market,
         kind=archive.kind,
         **rules.keywords(),
         **archive.options(),
     )
-    deliver(made, output or Output())
+    deliver(made, output or OutputArguments())

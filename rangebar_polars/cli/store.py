@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cyclopts import App
 
-from rangebar_polars.cli.files import show
+from rangebar_polars.cli.output import print_table
 from rangebar_polars.store import TradeStore
 
 __all__ = ["app"]
@@ -30,7 +30,7 @@ def info(
     store
         Folder of the store. Default: RANGEBAR_CACHE_DIR, or the user's cache folder.
     """
-    show(TradeStore(store).info(symbol, source=source), _ROWS)
+    print_table(TradeStore(store).info(symbol, source=source), _ROWS)
 
 
 @app.command
@@ -50,7 +50,7 @@ def gaps(symbol: str, *, source: str | None = None, store: Path | None = None) -
     if found.is_empty():
         print("no gaps")
     else:
-        show(found, _ROWS)
+        print_table(found, _ROWS)
 
 
 @app.command
@@ -72,5 +72,5 @@ def verify(
     if problems.is_empty():
         print("all is well")
         return 0
-    show(problems, _ROWS)
+    print_table(problems, _ROWS)
     return 1

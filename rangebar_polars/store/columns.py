@@ -13,6 +13,7 @@ import polars as pl
 from polars.exceptions import ColumnNotFoundError
 
 from rangebar_polars.exceptions import RangeBarError
+from rangebar_polars.store.provenance import BROUGHT_BY
 
 __all__ = ["ID", "MAX_DECIMALS", "ROLES", "Columns", "TimeUnit", "check_schema", "store_names"]
 
@@ -27,7 +28,7 @@ ROLES: Final = ("timestamp", "price", "quantity", ID)
 MAX_DECIMALS: Final = 12
 """Of the finest grid of prices that can be asked for."""
 
-_OWN: Final = ("price_units", "price_divisor")
+_OWN: Final = ("price_units", "price_divisor", BROUGHT_BY)
 _KEPT: Final = (pl.Boolean, pl.String, pl.Binary, pl.Date, pl.Time, pl.Decimal)
 
 

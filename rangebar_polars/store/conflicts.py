@@ -9,6 +9,7 @@ import polars as pl
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.columns import ID
 from rangebar_polars.store.grid import DIVISOR, UNITS
+from rangebar_polars.store.provenance import BROUGHT_BY, union_of_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,17 +44,21 @@ def sorted_once(
     ids = batch[ID]
     if bool((ids.diff().slice(1) > 0).all()):
         return batch
-    if on_conflict == "replace":
-        return batch.unique(subset=ID, keep="last", maintain_order=True).sort(ID)
     repeated = ids.is_duplicated()
     if not repeated.any():
         return batch.sort(ID)
-    known = pl.exclude(ID).drop_nulls()
     groups = batch.filter(repeated).group_by(ID, maintain_order=True)
-    differ = groups.agg(known.n_unique() > 1).filter(pl.any_horizontal(pl.exclude(ID)))
-    if differ.height:
-        raise RangeBarError(_two_trades(batch, differ[ID][0], numbered=numbered))
-    once = groups.agg(known.last()).select(batch.columns)
+    values = pl.exclude(ID, BROUGHT_BY)
+    if on_conflict == "replace":
+        chosen = values.last()
+    else:
+        chosen = values.drop_nulls().last()
+        differ = groups.agg(values.drop_nulls().n_unique() > 1)
+        differ = differ.filter(pl.any_horizontal(pl.exclude(ID)))
+        if differ.height:
+            raise RangeBarError(_two_trades(batch, differ[ID][0], numbered=numbered))
+    files = [union_of_names()] if BROUGHT_BY in batch.columns else []
+    once = groups.agg(chosen, *files).select(batch.columns)
     return pl.concat([batch.filter(~repeated), once]).sort(ID)
 
 
@@ -62,7 +67,7 @@ def _two_trades(batch: pl.DataFrame, id_: int, *, numbered: bool) -> str:
     shown = rows.select(
         name for name in ("timestamp", "price", "quantity", "is_buyer_maker") if name in rows
     )
-    others = [n for n in rows.columns if n not in (UNITS, DIVISOR, ID, *shown.columns)]
+    others = [n for n in rows.columns if n not in (UNITS, DIVISOR, ID, BROUGHT_BY, *shown.columns)]
     # What differs first: of many columns few can be shown.
     shown = shown.hstack(rows.select(n for n in others if rows[n].drop_nulls().n_unique() > 1))
     texts = [

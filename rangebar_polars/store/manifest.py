@@ -29,12 +29,22 @@ class Origin:
         Its hash, 64 hex digits.
     first_day, last_day : date
         The days it is about.
+
+    Raises
+    ------
+    ValueError
+        For a name that is not one of a file.
     """
 
     name: str
     sha256: str
     first_day: date
     last_day: date
+
+    def __post_init__(self) -> None:
+        if not self.name or "/" in self.name:
+            msg = f"the name of an origin must be a file's name without '/', got {self.name!r}"
+            raise ValueError(msg)
 
 
 def to_text(origins: dict[str, Origin]) -> str:

@@ -28,7 +28,7 @@ _MAX_ROWS = 4 * ROW_GROUP
 
 
 def merge_files(
-    sources: list[Path],
+    sources: list[pl.LazyFrame],
     ids: tuple[int, int],
     grid: Grid,
     out: Path,
@@ -41,7 +41,7 @@ def merge_files(
     Parameters
     ----------
     sources
-        From the oldest to the newest.
+        Rows as they stand in files, from the oldest to the newest.
     ids
         Lowest and highest id in any of them.
     grid
@@ -49,9 +49,7 @@ def merge_files(
     on_conflict, numbered
         What to do about equal ids; see `sorted_once`.
     """
-    union = pl.concat(
-        [pl.scan_parquet(p, glob=False, hive_partitioning=False) for p in sources], how="diagonal"
-    )
+    union = pl.concat(sources, how="diagonal")
     writer = DayWriter(out, numbered=numbered)
     left: pl.DataFrame | None = None
     try:

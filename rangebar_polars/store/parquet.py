@@ -16,6 +16,7 @@ from rangebar_polars._files import sync_file
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.columns import ID
 from rangebar_polars.store.grid import DIVISOR, UNITS
+from rangebar_polars.store.provenance import BROUGHT_BY, NO_FILE, names_in
 from rangebar_polars.store.typed import bit_sum, int_sum
 
 if TYPE_CHECKING:
@@ -68,11 +69,12 @@ class Footer:
     divisor: int
     sums: dict[str, int]
     numbered: bool
+    files: frozenset[str]
 
     @property
     def names(self) -> list[str]:
         """The columns as users see them, in order."""
-        hidden = {DIVISOR, ID} if self.numbered else {DIVISOR}
+        hidden = {DIVISOR, BROUGHT_BY, ID} if self.numbered else {DIVISOR, BROUGHT_BY}
         seen = [name for name in self.columns if name not in hidden]
         return ["price" if name == UNITS else name for name in seen]
 
@@ -119,6 +121,7 @@ def read_footer(path: Path) -> Footer:
             int(noted["divisor"]),
             {name: int(text) for name, text in noted["sums"].items()},
             bool(noted.get("numbered", False)),
+            frozenset(map(str, noted.get("files", [NO_FILE]))),
         )
     except FileNotFoundError:
         raise
@@ -194,6 +197,7 @@ class DayWriter:
     last_id: int = 0
     times: tuple[int, int] = (0, 0)
     divisor: int = 1
+    files: set[str] = field(default_factory=set[str])
     _sums: dict[str, int] = field(default_factory=dict[str, int])
     _writer: Any = None
 
@@ -218,6 +222,7 @@ class DayWriter:
         self.divisor = int(batch[DIVISOR][0])
         for name, total in exact_sums(batch).items():
             self._sums[name] = self._sums.get(name, 0) + total
+        self.files |= names_in(batch)
         self.rows += batch.height
         table = batch.to_arrow()
         if self._writer is None:
@@ -255,6 +260,7 @@ class DayWriter:
             "rows": self.rows,
             "ids": [self.first_id, self.last_id],
             "numbered": self.numbered,
+            "files": sorted(self.files),
             "times": list(self.times),
             "divisor": self.divisor,
             "sums": {name: str(total) for name, total in self._sums.items()},

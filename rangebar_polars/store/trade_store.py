@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 import polars as pl
 
 from rangebar_polars._files import local_path, write_text
+from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.batches import iter_batches
 from rangebar_polars.store.columns import Columns, TimeUnit, store_names
 from rangebar_polars.store.commit import (
@@ -21,6 +22,7 @@ from rangebar_polars.store.gaps import gaps
 from rangebar_polars.store.inspection import info
 from rangebar_polars.store.layout import Series, default_root, find_series, series
 from rangebar_polars.store.manifest import Origin, read_manifest, to_text
+from rangebar_polars.store.parquet import read_footer
 from rangebar_polars.store.reading import scan_series
 from rangebar_polars.store.time_range import Instant, parse_time_range
 from rangebar_polars.store.verification import verify
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
     from datetime import date
+    from pathlib import Path
 
 __all__ = ["TradeStore"]
 
@@ -272,10 +275,13 @@ class TradeStore:
             days = place.day_files(period)
             for _, path in days:
                 change.remove(path)
+            # Also files of other days that had brought rows: to have those again, they are needed.
+            files = {name for _, path in days for name in _files_of(path)}
             kept = {
                 name: origin
                 for name, origin in read_manifest(place.manifest).items()
-                if origin.last_day < period.first_day or origin.first_day > period.last_day
+                if (origin.last_day < period.first_day or origin.first_day > period.last_day)
+                and name not in files
             }
             noted = folder / "sources.json"
             write_text(noted, to_text(kept))
@@ -317,6 +323,13 @@ class TradeStore:
             msg = f"'{symbol}' is stored from several sources, name one of {names}"
             raise ValueError(msg)
         return found[0]
+
+
+def _files_of(path: Path) -> frozenset[str]:
+    try:
+        return read_footer(path).files
+    except RangeBarError:  # damaged files are deleted too
+        return frozenset()
 
 
 def _recover(place: Series) -> None:

@@ -16,7 +16,7 @@ def as_dtype(
     values: pl.Series, dtype: pl.DataType | type[pl.DataType], *, strict: bool = True
 ) -> pl.Series:
     """Cast a series."""
-    return cast("pl.Series", values.cast(dtype, strict=strict))  # pyright: ignore[reportUnknownMemberType]
+    return values.cast(dtype, strict=strict)  # pyright: ignore[reportUnknownMemberType]
 
 
 def int_sum(values: pl.Series) -> int:

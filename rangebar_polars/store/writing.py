@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from rangebar_polars._files import write_text
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.columns import ID, Columns
@@ -23,16 +25,14 @@ from rangebar_polars.store.parquet import (
     check_same_kind,
     read_footer,
 )
+from rangebar_polars.store.provenance import NO_FILE, brought_by, without_file
 from rangebar_polars.store.staging import DayStage, Staging
-from rangebar_polars.store.time_range import TimeRange
 from rangebar_polars.store.values import to_stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
     from pathlib import Path
-
-    import polars as pl
 
     from rangebar_polars.store.layout import Series
 
@@ -97,7 +97,8 @@ def write_batches(
             for batch in batches:
                 # In pieces, for encoding takes several times their size.
                 for piece in batch.iter_slices(_PIECE):
-                    staging.add(encode(to_stored(piece, rows, columns), grid, rows))
+                    ready = encode(to_stored(piece, rows, columns), grid, rows)
+                    staging.add(ready if origin is None else brought_by(ready, origin.name))
                     rows += piece.height
             stages = staging.close()
         except BaseException:
@@ -105,6 +106,18 @@ def write_batches(
             raise
         with locked(place):
             return _Commit(place, folder, on_conflict).run(stages, origin, rows)
+
+
+@dataclass(frozen=True)
+class _OldRows:
+    """Rows of a stored file, perhaps not all of them."""
+
+    footer: Footer
+    frame: pl.LazyFrame
+
+
+def _rows_of(path: Path) -> pl.LazyFrame:
+    return pl.scan_parquet(path, glob=False, hive_partitioning=False)
 
 
 @dataclass
@@ -119,74 +132,101 @@ class _Commit:
         place, folder = self.place, self.folder
         change = Change(place)
         manifest = read_manifest(place.manifest)
-        stale = self._stale_days(manifest, origin)
+        old = self._old_rows(manifest, origin)
         if self.on_conflict == "replace":
             # Nothing tells which of the stored rows the new ones are.
-            stale |= {stage.day for stage in stages if stage.numbered}
+            old.update({stage.day: None for stage in stages if stage.numbered})
         written: dict[date, DayWriter] = {}
+        removed: set[date] = set()
         merged: list[date] = []
-        for stage in stages:
-            target = place.day_file(stage.day)
-            old = target if target.exists() and stage.day not in stale else None
-            final = stage.ready if old is None else None
-            if final is None:
-                merged.append(stage.day)
-                final = self._merged(stage, old)
-            written[stage.day] = final
+        staged = {stage.day: stage for stage in stages}
+        for day in sorted({*staged, *old}):
+            stage, target = staged.get(day), place.day_file(day)
+            before = old[day] if day in old else self._stored(target)
+            final = stage.ready if stage is not None and before is None else None
+            if final is None and (before is not None or stage is not None):
+                merged.append(day)
+                final = self._merged(day, stage, before)
+            if final is None or not final.rows:
+                removed.add(day)
+                change.remove(target)
+                continue
+            written[day] = final
             change.move(final.path, target)
-            stale.discard(stage.day)
-        self._check_neighbours(written, stale)
-        for day in sorted(stale):
-            change.remove(place.day_file(day))
+        self._check_neighbours(written, removed)
         if origin is not None:
             noted = folder / "sources.json"
             write_text(noted, to_text({**manifest, origin.name: origin}))
             change.move(noted, place.manifest)
         commit(place, folder, change)
         days = list(written)
+        merged = [day for day in merged if day in written]
         _log.info("%s/%s: %d rows into %d days", place.source, place.symbol, rows, len(days))
         return WriteReport(rows, sum(file.rows for file in written.values()), days, merged)
 
-    def _stale_days(self, manifest: dict[str, Origin], origin: Origin | None) -> set[date]:
-        """Return the days to be replaced, not merged.
+    def _old_rows(
+        self, manifest: dict[str, Origin], origin: Origin | None
+    ) -> dict[date, _OldRows | None]:
+        """Return what stays of the days that a file, published anew, had brought rows to.
 
-        The file they came from was published anew, and rows that are gone from it must go here
-        too.
+        Rows that are gone from it must go here too, those that another file brought must stay.
+        None: nothing stays.
         """
         known = manifest.get(origin.name) if origin is not None else None
         if known is None or origin is None or known.sha256 == origin.sha256:
-            return set()
-        days = TimeRange.of_days(known.first_day, known.last_day)
-        return {day for day, _ in self.place.day_files(days)}
+            return {}
+        rows: dict[date, _OldRows | None] = {}
+        for day, path in self.place.day_files():
+            own = known.first_day <= day <= known.last_day
+            try:
+                footer = read_footer(path)
+            except RangeBarError:
+                # Damaged: of its own days nothing else was to stay, and others are not touched.
+                if own:
+                    rows[day] = None
+                continue
+            if not (own or known.name in footer.files):
+                continue
+            # Rows of no file are of the days that the service alone had before the file came.
+            others = footer.files - {known.name, NO_FILE} if own else footer.files - {known.name}
+            frame = without_file(_rows_of(path), known.name, keep_others=not own)
+            rows[day] = _OldRows(footer, frame) if others else None
+        return rows
 
-    def _merged(self, stage: DayStage, old: Path | None) -> DayWriter:
+    def _stored(self, path: Path) -> _OldRows | None:
+        return _OldRows(read_footer(path), _rows_of(path)) if path.exists() else None
+
+    def _merged(self, day: date, stage: DayStage | None, old: _OldRows | None) -> DayWriter:
         """Merge a day's staged files, and what is stored of it already."""
-        grid = Grid()
-        low, high = stage.ids
-        divisors = [file.divisor for file in stage.files]
-        sources = [file.path for file in stage.files]
+        files = [] if stage is None else stage.files
+        bounds = [(file.first_id, file.last_id) for file in files]
+        divisors = [file.divisor for file in files]
+        sources = [_rows_of(file.path) for file in files]
+        numbered = stage is not None and stage.numbered
         if old is not None:
-            footer = read_footer(old)
-            check_same_kind(footer, stage.numbered)
-            if self.on_conflict == "error":
+            footer = old.footer
+            if stage is None:
+                numbered = footer.numbered
+            check_same_kind(footer, numbered)
+            if self.on_conflict == "error" and stage is not None:
                 _check_follows(stage, footer)
-            low, high = min(low, footer.first_id), max(high, footer.last_id)
-            divisors.insert(0, footer.divisor)
-            sources.insert(0, old)
+            bounds.append((footer.first_id, footer.last_id))
+            divisors.append(footer.divisor)
+            sources.insert(0, old.frame)
+        grid = Grid()
         for divisor in divisors:
             grid.refine(len(str(divisor)) - 1)
-        out = self.folder / f"{stage.day.isoformat()}.merged.tmp"
+        ids = min(low for low, _ in bounds), max(high for _, high in bounds)
+        out = self.folder / f"{day.isoformat()}.merged.tmp"
         try:
-            return merge_files(
-                sources, (low, high), grid, out, self.on_conflict, numbered=stage.numbered
-            )
+            return merge_files(sources, ids, grid, out, self.on_conflict, numbered=numbered)
         except OSError as error:
-            msg = f"cannot merge {stage.day}: {error}"
+            msg = f"cannot merge {day}: {error}"
             raise RangeBarError(msg) from error
 
-    def _check_neighbours(self, written: dict[date, DayWriter], stale: set[date]) -> None:
+    def _check_neighbours(self, written: dict[date, DayWriter], removed: set[date]) -> None:
         """Refuse days that could not be read together with those beside them."""
-        stored = {day: path for day, path in self.place.day_files() if day not in stale}
+        stored = {day: path for day, path in self.place.day_files() if day not in removed}
         footers: dict[date, Footer] = {}
 
         def footer_of(day: date) -> Footer:

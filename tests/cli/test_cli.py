@@ -19,10 +19,11 @@ from rangebar_polars.store import TradeStore
 from tests.support.archive_server import serve
 from tests.support.children import child_environment
 from tests.support.made_files import BTC, day_trades, publish
-from tests.support.store_trades import days_of_trades
+from tests.support.trades import days_of_trades
 
 TRADES = days_of_trades(datetime(2024, 1, 1), 2, 4000)
-BARS = rb.range_bars(TRADES, 250)
+BARS = rb.range_bars(TRADES, 50)
+assert BARS.height > 100
 Capture = pytest.CaptureFixture[str]
 
 
@@ -45,17 +46,30 @@ def test_files_in_and_out(tmp_path: Path, source: str, suffix: str) -> None:
     given, out = tmp_path / f"trades.{source}", tmp_path / f"bars.{suffix}"
     writer = {"parquet": TRADES.write_parquet, "csv": TRADES.write_csv, "arrow": TRADES.write_ipc}
     writer[source](given)
-    assert main(["bars", str(given), "-t", "250", "-o", str(out)]) == 0
+    assert main(["bars", str(given), "-t", "50", "-o", str(out)]) == 0
     assert_frame_equal(read(out), BARS, check_dtypes=suffix != "csv")
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([given.name, out.name])
 
 
 def test_a_table_on_the_terminal(trades: Path, capsys: Capture) -> None:
-    assert main(["bars", str(trades), "--rows", "4"]) == 0
-    shown = capsys.readouterr().out
-    assert f"shape: ({BARS.height}, {BARS.width})" in shown
-    assert "last_agg_trade_id" in shown
-    assert "is_complete" in shown
+    assert main(["bars", str(trades), "-t", "50", "--rows", "4"]) == 0
+    header, _, *rows, footer = capsys.readouterr().out.splitlines()
+    assert [cell.strip() for cell in header.strip("|").split("|")] == [
+        "bar_id", "open_time", "close_time", "open", "high", "low", "close", "volume", "vwap",
+        "trade_count",
+    ]  # fmt: skip
+    # Each as long as what is in it: no column is cut.
+    assert len(rows) == 5
+    assert str(BARS["open_time"][0])[:23] in rows[0]
+    assert f" {BARS['close'][0]:g} " in rows[0]
+    assert footer.startswith(f"{BARS.height} bars; all {BARS.width} columns with --show all")
+    assert main(["bars", str(trades), "-t", "50", "--show", "close,is_complete"]) == 0
+    header = capsys.readouterr().out.splitlines()[0]
+    assert [cell.strip() for cell in header.strip("|").split("|")] == ["close", "is_complete"]
+    assert main(["bars", str(trades), "-t", "50", "--show", "all"]) == 0
+    assert "last_agg_trade_id" in capsys.readouterr().out
+    assert main(["bars", str(trades), "-t", "50", "--show", "clsoe"]) == 1
+    assert "--show: bars have no column 'clsoe'; did you mean close?" in capsys.readouterr().err
 
 
 def test_all_options(tmp_path: Path) -> None:
@@ -70,23 +84,25 @@ def test_all_options(tmp_path: Path) -> None:
     for part in range(2):
         odd[2000 * part : 2000 * (part + 1)].write_parquet(tmp_path / f"t{part}.parquet")
     out = tmp_path / "bars.parquet"
-    arguments = f"""bars {tmp_path}/t*.parquet -o {out} -t 250 -t macro --by s --timestamp T
+    arguments = f"""bars {tmp_path}/t*.parquet -o {out} -t 50 -t macro --by s --timestamp T
         --price p --quantity q --is-buyer-maker m --agg-trade-id id --time-unit ms
-        --incomplete keep --same-timestamp-close --reset 1d --offset 3h --max-gap 10m"""
+        --incomplete keep --same-timestamp-close --reset 1d --reset-offset 3h --max-gap 10m"""
     assert main(arguments.split()) == 0
     expected = rb.range_bars(
-        odd.with_columns(pl.col("T").cast(pl.Datetime("ms"))),
-        [250, "macro"],
+        odd.with_columns(pl.col("T").cast(pl.Datetime("ms")).cast(pl.Datetime("us"))),
+        [50, "macro"],
         by="s",
-        timestamp="T",
-        price="p",
-        quantity="q",
-        is_buyer_maker="m",
-        agg_trade_id="id",
+        columns={
+            "timestamp": "T",
+            "price": "p",
+            "quantity": "q",
+            "is_buyer_maker": "m",
+            "agg_trade_id": "id",
+        },
         incomplete="keep",
         same_timestamp_close=True,
         reset="1d",
-        offset="3h",
+        reset_offset="3h",
         max_gap="10m",
     )
     assert_frame_equal(pl.read_parquet(out), expected)
@@ -101,7 +117,7 @@ def test_update_appends_and_twice_adds_nothing(tmp_path: Path, capsys: Capture) 
     TRADES[2000:].write_parquet(second)
     dataset = tmp_path / "bars"
     for path in (first, second, second):
-        assert main(["update", str(dataset), str(path)]) == 0
+        assert main(["update", str(dataset), str(path), "-t", "50"]) == 0
     assert_frame_equal(pl.read_parquet(dataset / "*.parquet"), BARS)
     assert capsys.readouterr().out.splitlines()[-1] == f"{dataset}: 0 bars added"
 
@@ -125,7 +141,7 @@ def test_fetch_get_and_store(tmp_path: Path, capsys: Capture) -> None:
         )
         assert capsys.readouterr().err == (
             "rangebar: binance-um-aggTrades/BTCUSDT: no trades for 2024-02-02; "
-            "missing='skip' leaves such days out\n"
+            "--missing skip leaves such days out\n"
         )
         out = tmp_path / "bars.parquet"
         assert main(["get", "BTCUSDT", *dates, *archive, "-t", "50", "-o", str(out)]) == 0
@@ -155,16 +171,19 @@ def test_fetch_get_and_store(tmp_path: Path, capsys: Capture) -> None:
     ("arguments", "code", "message"),
     [
         (["bars", "nope.parquet"], 1, "no such file: nope.parquet"),
-        (["bars", "nope*.parquet"], 1, "no such file: nope*.parquet"),
-        (["bars", "{trades}", "-t", "0"], 2, "threshold_decimal_bps must be between 1 and 100000"),
-        (["bars", "{trades}", "-t", "huge"], 2, "unknown threshold preset 'huge'"),
+        (["bars", "nope*.parquet"], 1, "no file matches nope*.parquet"),
+        (["bars", "{trades}", "-t", "0"], 2, "a range threshold must be between 1 and 100000"),
+        (["bars", "{trades}", "-t", "huge"], 2, "'huge' is not a rule"),
+        (["bars", "{trades}", "--reset", "1h"], 2, "--reset must be a number of days"),
+        (["bars", "{trades}", "--reset-offset", "3h"], 2, "--reset-offset moves the boundaries"),
+        (["bars", "{trades}", "--by", "nope"], 1, "'nope' not found, which --by names"),
         (["bars", "{trades}", "--price", "cost"], 1, "column 'cost' not found"),
         (["bars", "{trades}", "-o", "bars.xlsx"], 2, "cannot tell what kind of file this is"),
         (["bars"], 2, "see rangebar --help"),
         (["bars", "{trades}", "--colour", "red"], 2, "see rangebar --help"),
         (["brs"], 2, "see rangebar --help"),
         (["store", "gaps", "BTC", "--store", "nowhere"], 1, "no trades of 'BTC'"),
-        (["fetch", "BTC", "--start", "soon"], 2, "start='soon' does not name a date"),
+        (["fetch", "BTC", "--start", "soon"], 2, "--start soon"),
     ],
 )
 def test_errors_are_one_line_and_an_exit_code(
@@ -199,7 +218,7 @@ def test_help_teaches(capsys: Capture, arguments: list[str]) -> None:
     shown = capsys.readouterr().out
     assert "Usage: rangebar" in shown
     if not arguments:
-        assert "rangebar bars trades.parquet -t 250" in shown
+        assert "rangebar bars trades.parquet -t 0.25%" in shown
 
 
 def test_as_a_process_of_its_own(trades: Path) -> None:
@@ -213,7 +232,7 @@ def test_as_a_process_of_its_own(trades: Path) -> None:
         )
 
     assert run("--version").stdout.strip() == rb.__version__
-    good = run("bars", str(trades))
+    good = run("bars", str(trades), "-t", "50")
     assert (good.returncode, good.stderr) == (0, "")
     assert "close_time" in good.stdout
     bad = run("bars", "nope.parquet")

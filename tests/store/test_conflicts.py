@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store import TradeStore
 from rangebar_polars.store.parquet import ROW_GROUP
-from tests.store.trades import days_of_trades
+from tests.support.trades import days_of_trades
 
 DAY = datetime(2024, 1, 1)
 TRADES = days_of_trades(DAY, 1, 1000)

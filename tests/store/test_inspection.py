@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store import Origin, TradeStore
-from tests.support.store_trades import days_of_trades
+from tests.support.trades import days_of_trades
 
 DAY = datetime(2024, 1, 1)
 

@@ -20,7 +20,7 @@ from rangebar_polars.store import Origin, TradeStore
 from rangebar_polars.store.commit import needs_recovery
 from rangebar_polars.store.layout import series
 from tests.support.children import child_environment
-from tests.support.store_trades import days_of_trades
+from tests.support.trades import days_of_trades
 
 KILLS = 50
 

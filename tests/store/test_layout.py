@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal, assert_series_equal
 from rangebar_polars.store import TradeStore
 from rangebar_polars.store.layout import default_root
 from rangebar_polars.store.parquet import read_footer
-from tests.support.store_trades import days_of_trades
+from tests.support.trades import days_of_trades
 
 TRADES = days_of_trades(datetime(2024, 1, 31), 2, 3000)
 

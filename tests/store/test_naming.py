@@ -18,7 +18,7 @@ from rangebar_polars.store.naming import (
     encode_source,
     encode_symbol,
 )
-from tests.store.trades import days_of_trades
+from tests.support.trades import days_of_trades
 
 REAL = [
     "BTCUSDT",

@@ -15,7 +15,7 @@ from rangebar_polars.store.layout import series
 from rangebar_polars.store.parquet import ROW_GROUP, Footer, read_footer
 from rangebar_polars.store.reading import read_part
 from rangebar_polars.store.time_range import TimeRange, parse_time_range
-from tests.support.store_trades import days_of_trades
+from tests.support.trades import days_of_trades
 
 START = datetime(2024, 1, 30)
 

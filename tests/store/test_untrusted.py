@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store import Origin, TradeStore
-from tests.store.trades import days_of_trades
+from tests.support.trades import days_of_trades
 
 TRADES = days_of_trades(datetime(2024, 1, 1), 2, 20)
 DAY = "trades/source=trades/symbol=BTC/month=2024-01/2024-01-01.parquet"

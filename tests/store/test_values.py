@@ -18,7 +18,7 @@ from rangebar_polars.exceptions import InvalidTradeError, RangeBarError
 from rangebar_polars.store import TradeStore
 from rangebar_polars.store.columns import Columns
 from rangebar_polars.store.values import to_stored
-from tests.store.trades import days_of_trades
+from tests.support.trades import days_of_trades
 
 DAY = datetime(2024, 1, 1)
 TRADES = days_of_trades(DAY, 1, 4)

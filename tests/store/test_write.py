@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from rangebar_polars.exceptions import InvalidTradeError, RangeBarError
 from rangebar_polars.store import Origin, TradeStore
 from rangebar_polars.store.parquet import ROW_GROUP, read_footer
-from tests.support.store_trades import COLUMNS, days_of_trades
+from tests.support.trades import COLUMNS, days_of_trades
 
 START = datetime(2024, 1, 30, 20)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from rangebar_polars.sources.binance.files import ArchiveFile, Feed
+from tests.support.trades import spread, walk
 
 __all__ = ["BTC", "csv_text", "day_trades", "publish", "publish_text"]
 
@@ -18,22 +19,17 @@ BTC = Feed("BTCUSDT", "um", "aggTrades")
 
 def day_trades(feed: Feed, day: date, rows: int = 50, first_id: int = 1) -> pl.DataFrame:
     """Trades spread over a day, with ids from ``first_id`` on; the same on every call."""
-    step = timedelta(days=1) / rows
+    trades = walk(rows, first_id=first_id)
     start = datetime.combine(day, datetime.min.time())
-    index = range(rows)
-    data = {
-        "timestamp": [start + i * step for i in index],
-        "price": [100 + (i * 7 % 13) / 100 for i in index],
-        "quantity": [(1 + i % 5) / 1000 for i in index],
-        "is_buyer_maker": [i % 3 == 0 for i in index],
-        "agg_trade_id": [first_id + i for i in index],
-        "first_trade_id": [10 * (first_id + i) for i in index],
-        "last_trade_id": [10 * (first_id + i) + 9 for i in index],
-        "quote_quantity": [1.5 + i for i in index],
-        "base_quantity": [0.25 + i for i in index],
-        "is_best_match": [True] * rows,
-    }
-    frame = pl.DataFrame({name: data[name] for name in feed.schema})
+    frame = (
+        spread(trades, start, timedelta(days=1))
+        .with_columns(
+            quote_quantity=pl.int_range(pl.len()) + 1.5,
+            base_quantity=pl.int_range(pl.len()) + 0.25,
+            is_best_match=True,
+        )
+        .select(list(feed.schema))
+    )
     if feed.kind == "trades":
         one = pl.col("agg_trade_id")
         frame = frame.with_columns(first_trade_id=one, last_trade_id=one)
