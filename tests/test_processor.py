@@ -362,6 +362,12 @@ class TestCheckpointTexts:
             rb.RangeBarProcessor.from_checkpoint(text)
 
     def test_something_else(self):
-        for text in ('{"format":"x"}', "{}", "[]", "", self.text().replace("polars check", "check")):
+        for text in (
+            '{"format":"x"}',
+            "{}",
+            "[]",
+            "",
+            self.text().replace("polars check", "check"),
+        ):
             with pytest.raises(rb.CheckpointError, match="not a rangebar_polars checkpoint"):
                 rb.RangeBarProcessor.from_checkpoint(text)
