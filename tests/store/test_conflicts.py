@@ -211,7 +211,7 @@ def test_one_row_an_id_as_an_obvious_merge_makes_them(data) -> None:
         return
     found = sorted_once(batch, on_conflict).drop(DIVISOR, "timestamp").rows()
     expected = [
-        (id_, *values, "/".join(sorted(files)) or None)
+        (id_, *values, "\n".join(sorted(files)) or None)
         for id_, (values, files) in sorted(merged.items())
     ]
     assert repr(found) == repr(expected)
