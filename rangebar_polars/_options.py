@@ -174,9 +174,9 @@ def _example(name: str) -> str:
 
 def _decimals(value: object) -> Decimals:
     """Decimal places, as one number where they are the same for prices and quantities."""
-    given = cast("Mapping[Any, Any]", value) if isinstance(value, Mapping) else {}
-    each: dict[Any, Any] = dict.fromkeys(_GRIDS, _DECIMALS if given else value)
-    each.update(given)
+    each: dict[Any, Any] = dict.fromkeys(_GRIDS, value)
+    if isinstance(value, Mapping):
+        each = {**dict.fromkeys(_GRIDS, _DECIMALS), **cast("Mapping[Any, Any]", value)}
     for name, places in each.items():
         if name not in _GRIDS or isinstance(places, bool) or not hasattr(places, "__index__"):
             msg = (

@@ -68,7 +68,7 @@ def test_batches_of_one_length(length: int, engine: EngineType) -> None:
 def test_any_chunks_through_every_door(data: st.DataObject, case: Case) -> None:
     lengths = data.draw(splits(case.trades.height))
     in_chunks = chunked(case.trades, lengths)
-    whole = rb.range_bars(case.trades, case.threshold, incomplete=case.incomplete)
+    whole = rb.range_bars(case.trades, case.threshold, by=None, incomplete=case.incomplete)
     for door in DOORS.values():
         bars = door(in_chunks, case.threshold, incomplete=case.incomplete)
         assert_same_bits(bars, whole)

@@ -207,7 +207,7 @@ def test_columns_of_other_names() -> None:
     expected = oracle_bars(frame, THRESHOLD)
     renamed = frame.rename(RENAMED)
     for door in DOORS.values():
-        assert_bars_equal(door(renamed, THRESHOLD, **RENAMED), expected)
+        assert_bars_equal(door(renamed, THRESHOLD, columns=RENAMED), expected)
 
 
 def test_columns_switched_off() -> None:
@@ -217,7 +217,7 @@ def test_columns_switched_off() -> None:
     )
     for door in DOORS.values():
         assert_bars_equal(
-            door(frame, THRESHOLD, **off), oracle_bars(frame, THRESHOLD, columns=Columns())
+            door(frame, THRESHOLD, columns=off), oracle_bars(frame, THRESHOLD, columns=Columns())
         )
 
 
@@ -242,10 +242,11 @@ def test_the_schema_of_the_plan_is_that_of_the_result() -> None:
     choices: list[dict[str, Any]] = [
         {},
         {"by": ["symbol"]},
-        {"by": "symbol", "timestamp": None},
-        {"quantity": None},
-        {"is_buyer_maker": None, "first_trade_id": None},
-        {"quantity": None, "is_buyer_maker": None, "agg_trade_id": None},
+        {"by": None},
+        {"by": "symbol", "columns": {"timestamp": None}},
+        {"columns": {"quantity": None}},
+        {"columns": {"is_buyer_maker": None, "first_trade_id": None}},
+        {"columns": {"quantity": None, "is_buyer_maker": None, "agg_trade_id": None}},
     ]
     for options in choices:
         for asked in (100, [100], [100, 250], "standard", ["standard", 333]):
@@ -259,8 +260,8 @@ def test_the_threshold_column_is_there_only_for_several() -> None:
     frame = walk()
     for one in (100, [100], "standard", ["standard"]):
         assert "threshold_decimal_bps" not in rb.range_bars(frame, one).columns
-    several = rb.range_bars(frame, ["medium", 100])
-    assert several.columns[0] == "threshold_decimal_bps"
+    several = rb.range_bars(frame, ["medium", 100], by=None)
+    assert several.columns[:2] == ["threshold_decimal_bps", "bar_id"]
     assert several["threshold_decimal_bps"].dtype == pl.UInt32
     assert set(several["threshold_decimal_bps"]) == {250, 100}
 

@@ -206,12 +206,13 @@ import polars as pl
 import rangebar_polars as rb
 
 path, engine, what = sys.argv[1:]
-# No clock, so that the same file may come again and again.
+# No clock and no ids, so that the same file may come again and again.
 trades = pl.scan_parquet([path] * 20_000)
+columns = {"timestamp": None, "agg_trade_id": None}
 if what == "bars":
-    lazy = rb.range_bars(trades, 100_000, columns={"timestamp": None}).select("close")
+    lazy = rb.range_bars(trades, 100_000, by=None, columns=columns).select("close")
 else:
-    lazy = rb.with_bar_id(trades, 100_000, columns={"timestamp": None})
+    lazy = rb.with_bar_id(trades, 100_000, by=None, columns=columns)
     lazy = lazy.select(pl.col("bar_id").max())
 print("started", flush=True)
 # Both Polars and Python answer to the signal, so that the exception may come twice in a row.

@@ -6,7 +6,6 @@ import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -149,7 +148,7 @@ def test_several_threads(file: Path, expected: pl.DataFrame, engine: EngineType)
             assert_same_bits(bars, expected)
 
 
-CLOSES: dict[str, Any] = {"timestamp": "close_time", "price": "close", "quantity": "volume"}
+CLOSES = {"timestamp": "close_time", "price": "close", "quantity": "volume"}
 
 
 def bars_of_bars(trades: pl.LazyFrame, depth: int) -> pl.LazyFrame:
@@ -157,7 +156,7 @@ def bars_of_bars(trades: pl.LazyFrame, depth: int) -> pl.LazyFrame:
     lazy = rb.range_bars(trades, 100, by="symbol")
     for _ in range(depth):
         closes = lazy.select("symbol", *CLOSES.values())
-        lazy = rb.range_bars(closes, 100, by="symbol", **CLOSES)
+        lazy = rb.range_bars(closes, 100, by="symbol", columns=CLOSES)
     return lazy
 
 
@@ -166,7 +165,7 @@ def test_bars_of_bars_of_bars(file: Path, engine: EngineType) -> None:
     expected = rb.range_bars(pl.read_parquet(file), 100, by="symbol")
     for depth in range(1, 5):
         closes = expected.select("symbol", *CLOSES.values())
-        expected = rb.range_bars(closes, 100, by="symbol", **CLOSES)
+        expected = rb.range_bars(closes, 100, by="symbol", columns=CLOSES)
         lazy = bars_of_bars(pl.scan_parquet(file), depth)
         assert_same_bits(lazy.collect(engine=engine), expected)
         assert expected.height > 20

@@ -343,7 +343,7 @@ class TestCheckpointTexts:
         assert_same_bits(processor.push(trades), want)
 
     def test_it_is_json(self):
-        assert json.loads(self.text())["version"] == 1
+        assert json.loads(self.text())["version"] == 2
 
     def test_cut_short(self):
         text = self.text()
@@ -357,10 +357,17 @@ class TestCheckpointTexts:
             rb.RangeBarProcessor.from_checkpoint(text.replace('"rows":50', '"rows":51'))
 
     def test_of_a_newer_version(self):
-        text = self.text().replace('"version":1', '"version":2')
+        text = self.text().replace('"version":2', '"version":3')
         with pytest.raises(rb.CheckpointError, match="upgrade"):
             rb.RangeBarProcessor.from_checkpoint(text)
 
     def test_something_else(self):
-        with pytest.raises(rb.CheckpointError, match="no rangebar_polars checkpoint"):
-            rb.RangeBarProcessor.from_checkpoint('{"format":"x"}')
+        for text in (
+            '{"format":"x"}',
+            "{}",
+            "[]",
+            "",
+            self.text().replace("polars check", "check"),
+        ):
+            with pytest.raises(rb.CheckpointError, match="not a rangebar_polars checkpoint"):
+                rb.RangeBarProcessor.from_checkpoint(text)

@@ -15,10 +15,12 @@ from polars._typing import EngineType
 import rangebar_polars as rb
 
 __all__ = [
+    "BAR_DOORS",
     "DOORS",
     "ENGINES",
     "FRAME_DOORS",
     "ID_DOORS",
+    "KEYED_DOORS",
     "Door",
     "bars_expression",
     "keeps_type",
@@ -64,6 +66,19 @@ def expression(engine: EngineType) -> Door:
     return door
 
 
+def push(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
+    """All at once, but in the two parts that a checkpoint between them makes."""
+    middle = trades.height // 2
+    processor = rb.RangeBarProcessor(threshold, **{"by": None, **options})
+    first = processor.push(trades[:middle])
+    processor = rb.RangeBarProcessor.from_checkpoint(processor.checkpoint())
+    return pl.concat([first, processor.push(trades[middle:]), processor.finish()])
+
+
+def arrow(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
+    return rb.range_bars(trades.to_arrow(), threshold, **{"by": None, **options})
+
+
 def ids_eager(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
     return rb.with_bar_id(trades, threshold, **{"by": None, **options})
 
@@ -94,3 +109,9 @@ DOORS: dict[str, Door] = {
     "expression, streaming": expression("streaming"),
     "expression, in-memory": expression("in-memory"),
 }
+
+BAR_DOORS: dict[str, Door] = {**DOORS, "processor": push, "Arrow": arrow}
+"""All that make bars of a frame in memory."""
+
+KEYED_DOORS: dict[str, Door] = {**FRAME_DOORS, "processor": push, "Arrow": arrow}
+"""Those of them that take keys."""
