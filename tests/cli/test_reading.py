@@ -243,17 +243,20 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
     for arguments in (["-o", "-"], ["--rows", "300000", "--show", "all"]):
         read, write = os.pipe()
         command = ["bars", "t.parquet", "--time-unit", "s", *arguments]
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-m", "rangebar_polars.cli", *command],
             env=child_environment(),
             cwd=tmp_path,
             stdout=write,
             stderr=subprocess.PIPE,
-        )
-        os.close(write)
-        assert os.read(read, 100)
-        os.close(read)
-        _, error = process.communicate(timeout=120)
+        ) as process:
+            try:
+                os.close(write)
+                assert os.read(read, 100)
+                os.close(read)
+                _, error = process.communicate(timeout=120)
+            finally:
+                process.kill()
         assert error == b""
         assert process.returncode == 0
     # And one that never reads at all.
@@ -321,7 +324,7 @@ def test_a_table_fits_the_terminal(tmp_path: Path) -> None:
     import termios
 
     (tmp_path / "t.csv").write_text(HEADER + "1700000000.4,61837.63,1\n1700000001,62837.65,1\n")
-    shown = {}
+    shown: dict[int, list[str]] = {}
     for width in (80, 200):
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
