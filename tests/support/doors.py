@@ -42,11 +42,13 @@ def bars_expression(trades: pl.DataFrame, threshold: int, **options: Any) -> pl.
     present: dict[str, Any] = {name: name for name in OPTIONAL if name in trades.columns}
     present.update(options.pop("columns", {}))
     options.pop("by", None)
-    return rb.bars(rule=threshold, **{**present, **options})
+    present.update(options)
+    return rb.bars(rule=threshold, **present)
 
 
-def eager(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
-    return rb.range_bars(trades, threshold, **{"by": None, **options})
+def eager(trades: Any, threshold: Any, **options: Any) -> Any:
+    given: dict[str, Any] = {"by": None, **options}
+    return rb.range_bars(trades, threshold, **given)
 
 
 def lazy(engine: EngineType) -> Door:
@@ -64,8 +66,9 @@ def expression(engine: EngineType) -> Door:
     return door
 
 
-def ids_eager(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
-    return rb.with_bar_id(trades, threshold, **{"by": None, **options})
+def ids_eager(trades: Any, threshold: Any, **options: Any) -> Any:
+    given: dict[str, Any] = {"by": None, **options}
+    return rb.with_bar_id(trades, threshold, **given)
 
 
 def ids_lazy(engine: EngineType) -> Door:
