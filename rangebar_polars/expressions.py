@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Unpack
 
 import polars as pl
 from polars.plugins import register_plugin_function
@@ -41,6 +42,21 @@ def _call(
     ).alias(function)
 
 
+P = ParamSpec("P")
+
+
+def _of_columns(function: Callable[P, pl.Expr]) -> Callable[P, pl.Expr]:
+    """Send who gives a frame to the door that takes one, before anything else is missed."""
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> pl.Expr:
+        if args:
+            _refuse_frame(function.__name__, "price", args[0])
+        return function(*args, **kwargs)
+
+    return checked
+
+
 def _refuse_frame(function: str, role: str, column: Any) -> None:
     if isinstance(column, (str, pl.Expr, pl.Series)):
         return
@@ -52,6 +68,7 @@ def _refuse_frame(function: str, role: str, column: Any) -> None:
     raise TypeError(msg)
 
 
+@_of_columns
 @shows_keywords(BarIdKeywords)
 def bar_id(
     price: IntoExprColumn = "price",
@@ -107,6 +124,7 @@ def bar_id(
     return _call("bar_id", inputs, options, changes_length=False)
 
 
+@_of_columns
 @shows_keywords(BarKeywords)
 def bars(
     price: IntoExprColumn = "price",

@@ -15,10 +15,12 @@ from polars._typing import EngineType
 import rangebar_polars as rb
 
 __all__ = [
+    "BAR_DOORS",
     "DOORS",
     "ENGINES",
     "FRAME_DOORS",
     "ID_DOORS",
+    "KEYED_DOORS",
     "Door",
     "bars_expression",
     "keeps_type",
@@ -66,6 +68,20 @@ def expression(engine: EngineType) -> Door:
     return door
 
 
+def push(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
+    """All at once, but in the two parts that a checkpoint between them makes."""
+    middle = trades.height // 2
+    given: dict[str, Any] = {"by": None, **options}
+    processor = rb.RangeBarProcessor(threshold, **given)
+    first = processor.push(trades[:middle])
+    processor = rb.RangeBarProcessor.from_checkpoint(processor.checkpoint())
+    return pl.concat([first, processor.push(trades[middle:]), processor.finish()])
+
+
+def arrow(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
+    return eager(trades.to_arrow(), threshold, **options)
+
+
 def ids_eager(trades: Any, threshold: Any, **options: Any) -> Any:
     given: dict[str, Any] = {"by": None, **options}
     return rb.with_bar_id(trades, threshold, **given)
@@ -97,3 +113,9 @@ DOORS: dict[str, Door] = {
     "expression, streaming": expression("streaming"),
     "expression, in-memory": expression("in-memory"),
 }
+
+BAR_DOORS: dict[str, Door] = {**DOORS, "processor": push, "Arrow": arrow}
+"""All that make bars of a frame in memory."""
+
+KEYED_DOORS: dict[str, Door] = {**FRAME_DOORS, "processor": push, "Arrow": arrow}
+"""Those of them that take keys."""
