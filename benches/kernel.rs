@@ -16,7 +16,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use rangebar_polars::core::bar::Bar;
 use rangebar_polars::core::block::Rows;
 use rangebar_polars::core::cuts::Cuts;
-use rangebar_polars::core::error::Problem;
+use rangebar_polars::core::grid::Grid;
 use rangebar_polars::core::machine::{BarOptions, Machine, Sink, Workspace};
 use rangebar_polars::core::rule::Rule;
 use rangebar_polars::core::rule::range::Threshold;
@@ -79,6 +79,7 @@ impl Columns {
             agg_trade_id: all.then_some(&self.agg[..]),
             first_trade_id: all.then_some(&self.first[..]),
             last_trade_id: all.then_some(&self.last[..]),
+            grid: Grid::default(),
             offset: 0,
             len: ROWS,
         }
@@ -111,7 +112,7 @@ struct Bars(Vec<Bar>);
 impl Sink for Bars {
     fn joined(&mut self, _: Rows<'_>, _: usize, _: usize, _: u32) {}
 
-    fn ended(&mut self, bar: &Bar, _: u64, _: usize, _: bool) {
+    fn ended(&mut self, bar: &Bar, _: u32, _: u64, _: usize, _: bool) {
         self.0.push(*bar);
     }
 }
@@ -151,5 +152,32 @@ fn kernel(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, kernel);
+/// Bars' sums as floats: numbers of the sizes that bars have.
+fn numbers_out(criterion: &mut Criterion) {
+    let columns = columns();
+    let prices: Vec<i64> = columns.price.iter().map(|p| (p * 1e8).round() as i64).collect();
+    let volumes: Vec<i128> = columns.time.iter().map(|t| i128::from(t % 1_000_003) << 12).collect();
+    let turnovers: Vec<i128> =
+        prices.iter().zip(&volumes).map(|(p, v)| i128::from(*p) * v).collect();
+    let grid = black_box(Grid::default());
+    let mut group = criterion.benchmark_group("numbers out");
+    group.throughput(Throughput::Elements(ROWS as u64)).sample_size(10);
+    group.bench_function("price", |b| {
+        b.iter(|| prices.iter().map(|&n| grid.price_to_f64(n)).sum::<f64>());
+    });
+    group.bench_function("volume", |b| {
+        b.iter(|| volumes.iter().map(|&n| grid.quantity_to_f64(n)).sum::<f64>());
+    });
+    group.bench_function("turnover", |b| {
+        b.iter(|| turnovers.iter().map(|&n| grid.turnover_to_f64(n)).sum::<f64>());
+    });
+    group.bench_function("vwap", |b| {
+        b.iter(|| {
+            turnovers.iter().zip(&volumes).filter_map(|(&t, &v)| grid.vwap(t, v)).sum::<f64>()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, kernel, numbers_out);
 criterion_main!(benches);

@@ -9,12 +9,23 @@ from __future__ import annotations
 
 import inspect
 import json
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from difflib import get_close_matches
 from functools import wraps
-from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, cast, get_type_hints
+from typing import (
+    Any,
+    Final,
+    Literal,
+    ParamSpec,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    cast,
+    get_type_hints,
+)
 
 from rangebar_polars import _internal
 from rangebar_polars.columns import AUTO, By, IntoTradeColumns, TradeColumns
@@ -24,6 +35,7 @@ __all__ = [
     "BarIdKeywords",
     "BarKeywords",
     "BarOptions",
+    "Decimals",
     "Duration",
     "Incomplete",
     "Overlap",
@@ -38,6 +50,12 @@ Overlap: TypeAlias = Literal["error", "skip"]
 Duration: TypeAlias = str | timedelta
 """A duration as Polars writes it (`"17h"`, `"-1d"`), or a timedelta."""
 TimeUnit: TypeAlias = Literal["ns", "us", "ms"]
+Decimals: TypeAlias = int | Mapping[str, int]
+"""Decimal places of prices and quantities, or of each: `{"price": 2, "quantity": 8}`."""
+
+
+_DECIMALS: Final = 8
+_GRIDS: Final = ("price", "quantity")
 
 
 class BarIdKeywords(TypedDict, total=False):
@@ -49,6 +67,7 @@ class BarIdKeywords(TypedDict, total=False):
     time_unit: TimeUnit | None
     same_timestamp_close: bool
     on_overlap: Overlap
+    decimals: Decimals
 
 
 class BarKeywords(BarIdKeywords, total=False):
@@ -83,11 +102,14 @@ class BarOptions:
     incomplete: Incomplete = "drop"
     same_timestamp_close: bool = False
     on_overlap: Overlap = "error"
+    decimals: Decimals = _DECIMALS
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name == "same_timestamp_close":
+            if field.name == "decimals":
+                object.__setattr__(self, field.name, _decimals(value))
+            elif field.name == "same_timestamp_close":
                 if type(value) is not bool and type(value).__name__ not in ("bool_", "bool"):
                     msg = f"same_timestamp_close must be True or False, got {value!r}"
                     raise TypeError(msg)
@@ -124,7 +146,9 @@ class BarOptions:
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for the compiled part and for checkpoints."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**plain, "rules": [rule.to_dict() for rule in self.rules]}
+        decimals = self.decimals
+        each = dict(decimals) if isinstance(decimals, Mapping) else dict.fromkeys(_GRIDS, decimals)
+        return {**plain, "rules": [rule.to_dict() for rule in self.rules], "decimals": each}
 
     def to_json(self) -> str:
         """`to_dict` as text."""
@@ -146,6 +170,23 @@ class BarOptions:
 def _example(name: str) -> str:
     examples = {"reset": "'1d'", "reset_offset": "'17h'", "max_gap": "'2h'", "time_unit": "'ms'"}
     return f" such as {examples[name]}, or None" if name in examples else ""
+
+
+def _decimals(value: object) -> Decimals:
+    """Decimal places, as one number where they are the same for prices and quantities."""
+    each: dict[Any, Any] = dict.fromkeys(_GRIDS, value)
+    if isinstance(value, Mapping):
+        each = {**dict.fromkeys(_GRIDS, _DECIMALS), **cast("Mapping[Any, Any]", value)}
+    for name, places in each.items():
+        if name not in _GRIDS or isinstance(places, bool) or not hasattr(places, "__index__"):
+            msg = (
+                "decimals must be a whole number, or one for each of 'price' and 'quantity' such "
+                f"as {{'price': 2, 'quantity': 8}}, got {value!r}"
+            )
+            raise TypeError(msg)
+    plain = {name: operator.index(places) for name, places in each.items()}
+    price, quantity = (plain[name] for name in _GRIDS)
+    return price if price == quantity else plain
 
 
 def _duration(value: object) -> Any:

@@ -80,7 +80,7 @@ def update_bars(
     path
         The local directory, taken as it is written, `[` and `*` too; made if it does not exist.
         Folders such as `bars/symbol=BTCUSDT` make one data set each of a Hive tree.
-    rule, by, columns, reset, reset_offset, max_gap, time_unit, same_timestamp_close
+    rule, by, columns, reset, reset_offset, max_gap, time_unit, same_timestamp_close, decimals
         As for :func:`range_bars`, and always the same for one data set.
     incomplete
         Likewise. `"keep"` keeps bars that were cut off; those in progress are in the checkpoint.

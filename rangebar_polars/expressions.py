@@ -94,7 +94,7 @@ def bar_id(
         One rule, as for :func:`range_bars`.
     agg_trade_id
         Ids of the trades, for `on_overlap`; looked at only where named.
-    reset, reset_offset, max_gap, time_unit, same_timestamp_close, on_overlap
+    reset, reset_offset, max_gap, time_unit, same_timestamp_close, on_overlap, decimals
         As for :func:`range_bars`.
 
     Returns
@@ -153,7 +153,9 @@ def bars(
     is_buyer_maker, agg_trade_id, first_trade_id, last_trade_id
         As for :func:`range_bars`, but used only where named: an expression has no schema to look
         at.
-    reset, reset_offset, max_gap, time_unit, same_timestamp_close, on_overlap, incomplete
+    reset, reset_offset, max_gap, time_unit, same_timestamp_close
+        As for :func:`range_bars`.
+    on_overlap, decimals, incomplete
         As for :func:`range_bars`.
 
     Returns

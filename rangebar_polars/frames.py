@@ -46,7 +46,8 @@ def range_bars(
 
     A trade opens a bar; the first later trade at least `rule` away from the opening price closes it
     and is part of it; the next trade opens the next bar. Prices compare as whole numbers of 1e-8
-    and sums are exact, so the bars depend on the trades alone, not on batches, threads or engine.
+    (`decimals`) and sums are exact, so the bars depend on the trades alone, not on batches, threads
+    or engine.
 
     Parameters
     ----------
@@ -86,6 +87,11 @@ def range_bars(
     on_overlap
         What to do with a trade that comes again, one whose `agg_trade_id` is not above the last
         one of its key: `'error'` or `'skip'`, which leaves it out. Without ids nobody can tell.
+    decimals
+        Decimal places of the grid on which prices compare and sums are exact, 0 to 12: one number,
+        or `{"price": 2, "quantity": 8}`. A price further than a millionth of itself from the grid
+        is an error that says how many it takes; quantities are rounded to the grid, ties to even.
+        The finer the grid, the smaller the largest price: 9.2e10 with 8, 9.2e6 with 12.
     incomplete
         `'drop'` leaves out bars that no trade has closed; `'keep'` gives them, with `is_complete`
         false.
@@ -191,7 +197,7 @@ def with_bar_id(
         One rule, as for :func:`range_bars`.
     name
         Name of the new column.
-    by, columns, reset, reset_offset, max_gap, time_unit, same_timestamp_close, on_overlap
+    by, columns, reset, reset_offset, max_gap, time_unit, same_timestamp_close, on_overlap, decimals
         As for :func:`range_bars`.
 
     Returns

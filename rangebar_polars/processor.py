@@ -38,7 +38,7 @@ class RangeBarProcessor:
 
     Parameters
     ----------
-    rule, by, columns, reset, reset_offset, max_gap, time_unit, same_timestamp_close
+    rule, by, columns, reset, reset_offset, max_gap, time_unit, same_timestamp_close, decimals
         As for :func:`range_bars`.
     incomplete
         As for :func:`range_bars`: with `"keep"`, `push` returns bars that were cut off, and

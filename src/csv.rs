@@ -8,6 +8,8 @@
 //! (W. D. Clinger, "How to Read Floating Point Numbers Accurately", 1990). The standard library reads
 //! what is longer.
 
+use crate::core::trades::{is_price, is_quantity};
+
 /// What a field holds, and so what it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -16,9 +18,9 @@ pub enum Kind {
     Time,
     /// A finite number.
     Number,
-    /// A number above 0.
+    /// A number that can be a price.
     Price,
-    /// A number from 0 up.
+    /// A number that can be a quantity.
     Quantity,
     /// `true` or `false`, or either with a capital.
     Boolean,
@@ -168,8 +170,8 @@ fn time(value: i64, times: Times) -> Option<i64> {
 
 fn good(kind: Kind, value: f64) -> bool {
     match kind {
-        Kind::Price => value > 0.0,
-        Kind::Quantity => value >= 0.0,
+        Kind::Price => is_price(value),
+        Kind::Quantity => is_quantity(value),
         _ => true,
     }
 }

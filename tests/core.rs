@@ -13,6 +13,7 @@ use rangebar_polars::core::bar::{Bar, Ids, Sums};
 use rangebar_polars::core::block::Rows;
 use rangebar_polars::core::cuts::Cuts;
 use rangebar_polars::core::error::{Problem, TradeError};
+use rangebar_polars::core::grid::Grid;
 use rangebar_polars::core::machine::{BarOptions, Machine, Sink, Workspace};
 use rangebar_polars::core::rule::Rule;
 use rangebar_polars::core::rule::range::Threshold;
@@ -115,6 +116,7 @@ impl Columns {
             agg_trade_id: Some(&self.agg[start..end]),
             first_trade_id: Some(&self.first[start..end]),
             last_trade_id: Some(&self.last[start..end]),
+            grid: Grid::default(),
             offset: start as u64,
             len: end - start,
         }
@@ -279,9 +281,9 @@ proptest! {
         let trade = &mut trades[row];
         let want = match which {
             0 => { trade.price = f64::NAN; "must be finite" }
-            1 => { trade.price = -1.0; "must be at least 1e-8" }
-            2 => { trade.price = 1e-9; "must be at least 1e-8" }
-            3 => { trade.price = 1e12; "is beyond what the 1e-8 grid can hold" }
+            1 => { trade.price = -1.0; "must be greater than 0" }
+            2 => { trade.price = 1e-9; "is not on the grid of 8 decimals, got 1e-9; pass decimals=9 or more" }
+            3 => { trade.price = 1e12; "is beyond what the grid of 8 decimals can hold" }
             4 => { trade.quantity = -1.0; "must not be negative" }
             5 => { trade.quantity = f64::INFINITY; "must be finite" }
             _ => { trade.last = trade.first - 1; "must not be below first_trade_id" }
@@ -335,4 +337,25 @@ fn a_sum_that_leaves_the_grid_names_its_trade() {
         trades.into_iter().map(|t| Trade { price: t.price * 4.0, ..t }).collect();
     let error = run(&trades, &[], &options(&[100_000], true)).map(|_| ()).unwrap_err();
     assert_eq!((error.row, error.problem), (3, Problem::SumBeyondGrid));
+}
+
+#[test]
+fn prices_far_below_a_unit_make_bars_on_a_finer_grid() {
+    let trades = [4.567e-7, 4.5675e-7, 4.582e-7].map(|price| plain(0, price, 1.0));
+    let columns = Columns::new(&trades);
+    let options = options(&[250], false);
+    let run = |grid| {
+        let batch = Trades { grid, ..columns.slice(0, 3) };
+        let mut machine = Machine::new(&options);
+        let mut sink = Collected { bars: vec![Vec::new()], ..Default::default() };
+        let mut workspace = Workspace::default();
+        machine
+            .push(&batch, Rows::From(0), 3, &options, &mut workspace, &mut sink)
+            .map(|()| sink.bars[0].clone())
+    };
+    let error = run(Grid::default()).unwrap_err().to_string();
+    assert!(error.contains("got 4.567e-7; pass decimals=10 or more"), "{error}");
+    let bars = run(Grid::new(11, 8).unwrap()).unwrap();
+    assert_eq!((bars.len(), bars[0].trade_count), (1, 3));
+    assert_eq!((bars[0].open, bars[0].close), (45_670, 45_820));
 }

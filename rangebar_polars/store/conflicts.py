@@ -9,7 +9,7 @@ import polars as pl
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.columns import ID
 from rangebar_polars.store.grid import DIVISOR, UNITS
-from rangebar_polars.store.provenance import BROUGHT_BY, union_of_names
+from rangebar_polars.store.provenance import BROUGHT_BY, united
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,22 +44,56 @@ def sorted_once(
     ids = batch[ID]
     if bool((ids.diff().slice(1) > 0).all()):
         return batch
-    repeated = ids.is_duplicated()
-    if not repeated.any():
-        return batch.sort(ID)
-    groups = batch.filter(repeated).group_by(ID, maintain_order=True)
-    values = pl.exclude(ID, BROUGHT_BY)
+    batch = batch.sort(ID, maintain_order=True)
+    again = (batch[ID] == batch[ID].shift()).fill_null(value=False)
+    if not again.any():
+        return batch
+    files = None
+    if BROUGHT_BY in batch.columns:
+        batch, files = _files_united(batch, again)
     if on_conflict == "replace":
-        chosen = values.last()
+        once = batch.unique(subset=ID, keep="last", maintain_order=True)
     else:
-        chosen = values.drop_nulls().last()
-        differ = groups.agg(values.drop_nulls().n_unique() > 1)
-        differ = differ.filter(pl.any_horizontal(pl.exclude(ID)))
-        if differ.height:
-            raise RangeBarError(_two_trades(batch, differ[ID][0], numbered=numbered))
-    files = [union_of_names()] if BROUGHT_BY in batch.columns else []
-    once = groups.agg(chosen, *files).select(batch.columns)
-    return pl.concat([batch.filter(~repeated), once]).sort(ID)
+        # Nearly always rows come again as they were, and are simply left out.
+        values = pl.exclude(ID, BROUGHT_BY)
+        changed = batch.select(pl.any_horizontal(values.ne_missing(values.shift()))).to_series()
+        hard = batch.filter(again & changed)[ID].unique()
+        once = batch.filter(~again.shift(-1, fill_value=False))
+        if not hard.is_empty():
+            once = _filled(batch, once, hard, numbered=numbered)
+    return once if files is None else once.update(files, on=ID, how="left")
+
+
+def _files_united(
+    batch: pl.DataFrame, again: pl.Series
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Let the last row of an id name all files that brought it.
+
+    Where that takes more than a look at the row before, the names come by themselves.
+    """
+    names = batch[BROUGHT_BY]
+    before = names.shift()
+    differs = again & names.ne_missing(before)
+    more = differs & ((names.is_not_null() & before.is_not_null()) | again.shift(fill_value=False))
+    more |= again & differs.shift(fill_value=False)
+    known = pl.coalesce(pl.lit(names), pl.when(pl.lit(again)).then(pl.lit(before)))
+    seen = batch.filter(pl.col(ID).is_in(batch.filter(more)[ID].unique().implode()))
+    batch = batch.with_columns(known.alias(BROUGHT_BY))
+    return batch, None if seen.is_empty() else united(seen.select(ID, BROUGHT_BY), ID)
+
+
+def _filled(
+    batch: pl.DataFrame, once: pl.DataFrame, hard: pl.Series, *, numbered: bool
+) -> pl.DataFrame:
+    """Make one row of those of an id that differ in nulls alone."""
+    chosen = pl.col(ID).is_in(hard.implode())
+    groups = batch.filter(chosen).group_by(ID, maintain_order=True)
+    known = pl.exclude(ID, BROUGHT_BY).drop_nulls()
+    differ = groups.agg(known.n_unique() > 1).filter(pl.any_horizontal(pl.exclude(ID)))
+    if differ.height:
+        raise RangeBarError(_two_trades(batch, differ[ID][0], numbered=numbered))
+    filled = groups.agg(pl.exclude(ID).drop_nulls().last()).select(batch.columns)
+    return pl.concat([once.filter(~chosen), filled]).sort(ID)
 
 
 def _two_trades(batch: pl.DataFrame, id_: int, *, numbered: bool) -> str:

@@ -8,6 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from rangebar_polars.exceptions import RangeBarError
+from rangebar_polars.store.provenance import JOINT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ class Origin:
     Raises
     ------
     ValueError
-        For a name that is not one of a file.
+        For a name that is empty or more than one line.
     """
 
     name: str
@@ -42,8 +43,8 @@ class Origin:
     last_day: date
 
     def __post_init__(self) -> None:
-        if not self.name or "/" in self.name:
-            msg = f"the name of an origin must be a file's name without '/', got {self.name!r}"
+        if not self.name or JOINT in self.name:
+            msg = f"the name of an origin must be one line that is not empty, got {self.name!r}"
             raise ValueError(msg)
 
 

@@ -181,16 +181,25 @@ def checked_row_groups(path: Path) -> Iterator[pl.DataFrame]:
             yield frame
 
 
+def _repeated(text: str, rows: int) -> Any:
+    """A column of one text: as a dictionary it takes no time to write."""
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int8()), rows), [text])
+
+
 @dataclass
 class DayWriter:
     """Writes the rows of one day, in the order they come, in the store's layout.
 
     The caller says what order that is; the writer only remembers whether ids rose all along.
     ``numbered``: the ids only count the rows of the day, and readers do not see them.
+    ``brought_by``: the file that all rows come from, where batches do not say so themselves.
     """
 
     path: Path
     numbered: bool = False
+    brought_by: str | None = None
     rows: int = 0
     ordered: bool = True
     first_id: int = 0
@@ -222,9 +231,13 @@ class DayWriter:
         self.divisor = int(batch[DIVISOR][0])
         for name, total in exact_sums(batch).items():
             self._sums[name] = self._sums.get(name, 0) + total
-        self.files |= names_in(batch)
         self.rows += batch.height
         table = batch.to_arrow()
+        if self.brought_by is None:
+            self.files |= names_in(batch)
+        else:
+            self.files.add(self.brought_by)
+            table = table.append_column(BROUGHT_BY, _repeated(self.brought_by, batch.height))
         if self._writer is None:
             self._writer = self._open(batch, table.schema)
         self._writer.write_table(table, row_group_size=batch.height)
@@ -234,7 +247,7 @@ class DayWriter:
         delta = [n for n, t in batch.schema.items() if isinstance(t, _DELTA)]
         plain = {n for n, t in batch.schema.items() if t.is_float() or t == pl.Boolean}
         plain -= {DIVISOR, "quantity"}
-        repeats = [n for n in batch.columns if n not in delta and n not in plain]
+        repeats = [n for n in schema.names if n not in delta and n not in plain]
         few = batch.height < ROW_GROUP
         return _parquet().ParquetWriter(
             self.path,

@@ -15,20 +15,15 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["BROUGHT_BY", "NO_FILE", "brought_by", "names_in", "union_of_names", "without_file"]
+__all__ = ["BROUGHT_BY", "JOINT", "NO_FILE", "names_in", "united", "without_files"]
 
 BROUGHT_BY: Final = "brought_by"
-"""The column: names of files, joined by a sign that no file's name has; null where none."""
+"""The column: names of files, a line each; null where none."""
 
 NO_FILE: Final = ""
 """Stands in a footer for rows that did not come from a file."""
 
-_JOINT: Final = "/"
-
-
-def brought_by(batch: pl.DataFrame, name: str) -> pl.DataFrame:
-    """Mark all rows of a batch."""
-    return batch.with_columns(pl.lit(name).alias(BROUGHT_BY))
+JOINT: Final = "\n"
 
 
 def names_in(batch: pl.DataFrame) -> set[str]:
@@ -36,18 +31,22 @@ def names_in(batch: pl.DataFrame) -> set[str]:
     if BROUGHT_BY not in batch.columns:
         return {NO_FILE}
     texts: Iterable[str | None] = batch[BROUGHT_BY].unique().to_list()
-    return {name for text in texts for name in (text or NO_FILE).split(_JOINT)}
+    return {name for text in texts for name in (text or NO_FILE).split(JOINT)}
 
 
-def union_of_names() -> pl.Expr:
-    """Aggregate the rows of one trade: all files that brought any of them."""
-    names = pl.col(BROUGHT_BY).drop_nulls().str.split(_JOINT).explode().unique().sort()
-    joined = names.drop_nulls().str.join(_JOINT)
-    return pl.when(joined != "").then(joined).alias(BROUGHT_BY)
+def united(rows: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Return ``key`` and all files that brought any of its rows, for each key, in any order."""
+    lists = rows.group_by(key).agg(BROUGHT_BY)
+    joined = lists.with_columns(pl.col(BROUGHT_BY).list.drop_nulls().list.join(JOINT))
+    # Few are different, however many the rows.
+    texts: list[str] = joined[BROUGHT_BY].unique().to_list()
+    once = [JOINT.join(sorted({*text.split(JOINT)})) or None for text in texts]
+    named = pl.col(BROUGHT_BY).replace_strict(texts, once, return_dtype=pl.String)
+    return joined.with_columns(named)
 
 
-def without_file(frame: pl.LazyFrame, name: str, *, keep_others: bool) -> pl.LazyFrame:
-    """Return the rows that remain once a file is taken away.
+def without_files(frame: pl.LazyFrame, names: Iterable[str], *, keep_others: bool) -> pl.LazyFrame:
+    """Return the rows that remain once files are taken away.
 
     Parameters
     ----------
@@ -56,7 +55,10 @@ def without_file(frame: pl.LazyFrame, name: str, *, keep_others: bool) -> pl.Laz
     """
     if BROUGHT_BY not in frame.collect_schema():
         return frame if keep_others else frame.clear()
-    names = pl.col(BROUGHT_BY)
-    left = names.str.split(_JOINT).list.filter(pl.element() != name).list.join(_JOINT)
-    stays = names.is_null() if keep_others else pl.lit(False)
-    return frame.filter(stays | (left != "").fill_null(False)).with_columns(left.alias(BROUGHT_BY))
+    given = pl.col(BROUGHT_BY)
+    gone = given.str.split(JOINT).list.filter(~pl.element().is_in(list(names)))
+    left = gone.list.join(JOINT)
+    stays = given.is_null() if keep_others else pl.lit(value=False)
+    return frame.filter(stays | (left != "").fill_null(value=False)).with_columns(
+        left.alias(BROUGHT_BY)
+    )

@@ -36,6 +36,7 @@ class DayStage:
     grid: Grid
     on_conflict: OnConflict
     numbered: bool
+    brought_by: str | None
     files: list[DayWriter] = field(default_factory=list[DayWriter])
     _waiting: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
     _rows: int = 0
@@ -73,7 +74,8 @@ class DayStage:
     def _write(self, batch: pl.DataFrame) -> None:
         if not self._open:
             name = f"{self.day.isoformat()}.{len(self.files)}.tmp"
-            self.files.append(DayWriter(self.folder / name, numbered=self.numbered))
+            path = self.folder / name
+            self.files.append(DayWriter(path, self.numbered, self.brought_by))
             self._decimals_in_file = self.grid.decimals
             self._open = True
         self.files[-1].write(batch)
@@ -114,12 +116,19 @@ class Staging:
     """All days of one write. At most a few are open at a time, however the rows come."""
 
     def __init__(
-        self, folder: Path, grid: Grid, on_conflict: OnConflict, *, numbered: bool
+        self,
+        folder: Path,
+        grid: Grid,
+        on_conflict: OnConflict,
+        *,
+        numbered: bool,
+        brought_by: str | None,
     ) -> None:
         self._folder = folder
         self._grid = grid
         self._on_conflict: OnConflict = on_conflict
         self._numbered = numbered
+        self._brought_by = brought_by
         self._open: dict[date, DayStage] = {}
         self.days: dict[date, DayStage] = {}
 
@@ -148,7 +157,12 @@ class Staging:
         stage = self._open.pop(day, None) or self.days.get(day)
         if stage is None:
             stage = self.days[day] = DayStage(
-                day, self._folder, self._grid, self._on_conflict, self._numbered
+                day,
+                self._folder,
+                self._grid,
+                self._on_conflict,
+                self._numbered,
+                self._brought_by,
             )
         self._open[day] = stage  # the most recently used stands last
         if len(self._open) > _OPEN_DAYS:

@@ -25,7 +25,7 @@ from rangebar_polars.store.parquet import (
     check_same_kind,
     read_footer,
 )
-from rangebar_polars.store.provenance import NO_FILE, brought_by, without_file
+from rangebar_polars.store.provenance import BROUGHT_BY, NO_FILE, without_files
 from rangebar_polars.store.staging import DayStage, Staging
 from rangebar_polars.store.values import to_stored
 
@@ -92,13 +92,13 @@ def write_batches(
     with staging_folder(place) as folder:
         grid = Grid(limit=columns.decimals, column=columns.price)
         numbered = columns.agg_trade_id is None
-        staging = Staging(folder, grid, on_conflict, numbered=numbered)
+        file = None if origin is None else origin.name
+        staging = Staging(folder, grid, on_conflict, numbered=numbered, brought_by=file)
         try:
             for batch in batches:
                 # In pieces, for encoding takes several times their size.
                 for piece in batch.iter_slices(_PIECE):
-                    ready = encode(to_stored(piece, rows, columns), grid, rows)
-                    staging.add(ready if origin is None else brought_by(ready, origin.name))
+                    staging.add(encode(to_stored(piece, rows, columns), grid, rows))
                     rows += piece.height
             stages = staging.close()
         except BaseException:
@@ -114,6 +114,21 @@ class _OldRows:
 
     footer: Footer
     frame: pl.LazyFrame
+
+
+def _unnamed(old: _OldRows, day: date, origin: Origin, manifest: dict[str, Origin]) -> _OldRows:
+    """Forget names that say nothing any more.
+
+    Of the files whose days include this one (its own, its month's) the last to come speaks for
+    all of them: see `_Commit._old_rows`, which takes them away together.
+    """
+    if not origin.first_day <= day <= origin.last_day:
+        return old
+    covering = {o.name for o in manifest.values() if o.first_day <= day <= o.last_day}
+    if old.footer.files - covering - {NO_FILE}:
+        return old
+    nobody = pl.lit(None, dtype=pl.String).alias(BROUGHT_BY)
+    return _OldRows(old.footer, old.frame.with_columns(nobody))
 
 
 def _rows_of(path: Path) -> pl.LazyFrame:
@@ -143,6 +158,8 @@ class _Commit:
         for day in sorted({*staged, *old}):
             stage, target = staged.get(day), place.day_file(day)
             before = old[day] if day in old else self._stored(target)
+            if before is not None and origin is not None:
+                before = _unnamed(before, day, origin, manifest)
             final = stage.ready if stage is not None and before is None else None
             if final is None and (before is not None or stage is not None):
                 merged.append(day)
@@ -187,9 +204,15 @@ class _Commit:
                 continue
             if not (own or known.name in footer.files):
                 continue
-            # Rows of no file are of the days that the service alone had before the file came.
-            others = footer.files - {known.name, NO_FILE} if own else footer.files - {known.name}
-            frame = without_file(_rows_of(path), known.name, keep_others=not own)
+            gone = {known.name}
+            if own:
+                # Files of the day itself have nothing to say beside the new one, nor have rows
+                # of no file, from before there was one. Strays from other days' files stay.
+                gone |= {
+                    n for n, file in manifest.items() if file.first_day <= day <= file.last_day
+                }
+            others = footer.files - gone - ({NO_FILE} if own else set())
+            frame = without_files(_rows_of(path), gone, keep_others=not own)
             rows[day] = _OldRows(footer, frame) if others else None
         return rows
 

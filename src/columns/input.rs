@@ -4,6 +4,7 @@ use polars::prelude::*;
 
 use super::error::Error;
 use crate::core::error::{Field as Role, OptionsError, Problem, TradeError, Value};
+use crate::core::grid::Grid;
 use crate::core::time::TimeUnit;
 use crate::core::trades::{Bits, Numbers, Trades};
 
@@ -24,6 +25,7 @@ pub struct Layout {
     columns: Vec<(Role, PlSmallStr, DataType)>,
     /// What an Int64 time column counts, where that was said.
     time_unit: Option<TimeUnit>,
+    grid: Grid,
 }
 
 impl Layout {
@@ -34,11 +36,12 @@ impl Layout {
     pub fn new(
         columns: Vec<(Role, PlSmallStr, DataType)>,
         time_unit: Option<TimeUnit>,
+        grid: Grid,
     ) -> Result<Self, Error> {
         for (role, name, dtype) in &columns {
             check_dtype(*role, name, dtype)?;
         }
-        let layout = Self { columns, time_unit };
+        let layout = Self { columns, time_unit, grid };
         if let (Some(given), Some(dtype @ DataType::Datetime(unit, _))) =
             (time_unit, layout.dtype(Role::Timestamp))
             && time_unit_of(*unit) != given
@@ -47,6 +50,12 @@ impl Layout {
             return Err(OptionsError::OtherTimeUnit { given, dtype }.into());
         }
         Ok(layout)
+    }
+
+    /// How fine prices and quantities are.
+    #[must_use]
+    pub fn grid(&self) -> Grid {
+        self.grid
     }
 
     /// What the time column counts, if that is known.
@@ -154,6 +163,7 @@ type Column = (Role, Series, u32);
 /// One batch's columns, cast to what the core reads.
 pub struct Batch {
     columns: Vec<Column>,
+    grid: Grid,
     len: usize,
     /// The first null, which ends what can be read.
     null: Option<(Role, usize)>,
@@ -214,7 +224,7 @@ impl Batch {
         ends.sort_unstable();
         ends.dedup();
         ends.retain(|&end| end > 0);
-        Ok(Self { columns, len, null, ends })
+        Ok(Self { columns, grid: layout.grid(), len, null, ends })
     }
 
     /// Number of rows.
@@ -249,14 +259,14 @@ impl Batch {
             while start < end.min(readable) {
                 let len = (end.min(readable) - start).min(most);
                 if len == self.len {
-                    f(0, &trades(&self.columns, len, offset)?)?;
+                    f(0, &trades(&self.columns, self.grid, len, offset)?)?;
                 } else {
                     let slices: Vec<Column> = self
                         .columns
                         .iter()
                         .map(|(r, s, scale)| (*r, slice(s, start, len), *scale))
                         .collect();
-                    f(start, &trades(&slices, len, offset + start as u64)?)?;
+                    f(start, &trades(&slices, self.grid, len, offset + start as u64)?)?;
                 }
                 start += len;
             }
@@ -316,7 +326,7 @@ fn to_physical(role: Role, series: &Series) -> Result<Series, Error> {
 }
 
 /// Borrows columns of one chunk each.
-fn trades(columns: &[Column], len: usize, offset: u64) -> Result<Trades<'_>, Error> {
+fn trades(columns: &[Column], grid: Grid, len: usize, offset: u64) -> Result<Trades<'_>, Error> {
     let mut trades = Trades {
         price: Numbers::Float(&[]),
         quantity: None,
@@ -325,6 +335,7 @@ fn trades(columns: &[Column], len: usize, offset: u64) -> Result<Trades<'_>, Err
         agg_trade_id: None,
         first_trade_id: None,
         last_trade_id: None,
+        grid,
         offset,
         len,
     };

@@ -5,7 +5,7 @@ use polars::prelude::*;
 use super::input::Layout;
 use crate::core::bar::Bar;
 use crate::core::error::Field as Role;
-use crate::core::price::{price_to_f64, turnover_to_f64, units_to_f64, vwap};
+use crate::core::grid::Grid;
 use crate::core::rule::Rule;
 
 /// A bar on its way out.
@@ -39,16 +39,19 @@ impl Ended {
 #[derive(Clone, Copy)]
 enum Source {
     Time(fn(&[Ended], &mut Vec<i64>)),
-    Float(fn(&[Ended], &mut Vec<f64>)),
-    MaybeFloat(fn(&[Ended], &mut Vec<Option<f64>>)),
+    Float(fn(&[Ended], Grid, &mut Vec<f64>)),
+    MaybeFloat(fn(&[Ended], Grid, &mut Vec<Option<f64>>)),
     /// A count or an id of the input. Signed, so that a difference of two counts is what it says.
     Integer(fn(&[Ended], &mut Vec<i64>)),
     BarId(fn(&[Ended], &mut Vec<u32>)),
     Flag(fn(&[Ended], &mut Vec<bool>)),
 }
 
-/// The source of a kind with a value for each ended bar.
+/// The source of a kind with a value for each ended bar, which may need the grid.
 macro_rules! each {
+    ($kind:ident, |$ended:ident, $grid:ident| $value:expr) => {
+        Source::$kind(|some, $grid, values| values.extend(some.iter().map(|$ended| $value)))
+    };
     ($kind:ident, |$ended:ident| $value:expr) => {
         Source::$kind(|some, values| values.extend(some.iter().map(|$ended| $value)))
     };
@@ -63,13 +66,21 @@ const SPECS: [Spec; 23] = [
     Spec("bar_id", &[], each!(BarId, |e| e.id)),
     Spec("open_time", &[Timestamp], each!(Time, |e| e.bar.open_time)),
     Spec("close_time", &[Timestamp], each!(Time, |e| e.bar.close_time)),
-    Spec("open", &[], each!(Float, |e| price_to_f64(e.bar.open))),
-    Spec("high", &[], each!(Float, |e| price_to_f64(e.bar.high))),
-    Spec("low", &[], each!(Float, |e| price_to_f64(e.bar.low))),
-    Spec("close", &[], each!(Float, |e| price_to_f64(e.bar.close))),
-    Spec("volume", &[Quantity], each!(Float, |e| units_to_f64(e.bar.sums.volume))),
-    Spec("turnover", &[Quantity], each!(Float, |e| turnover_to_f64(e.bar.sums.turnover))),
-    Spec("vwap", &[Quantity], each!(MaybeFloat, |e| vwap(e.bar.sums.turnover, e.bar.sums.volume))),
+    Spec("open", &[], each!(Float, |e, grid| grid.price_to_f64(e.bar.open))),
+    Spec("high", &[], each!(Float, |e, grid| grid.price_to_f64(e.bar.high))),
+    Spec("low", &[], each!(Float, |e, grid| grid.price_to_f64(e.bar.low))),
+    Spec("close", &[], each!(Float, |e, grid| grid.price_to_f64(e.bar.close))),
+    Spec("volume", &[Quantity], each!(Float, |e, grid| grid.quantity_to_f64(e.bar.sums.volume))),
+    Spec(
+        "turnover",
+        &[Quantity],
+        each!(Float, |e, grid| grid.turnover_to_f64(e.bar.sums.turnover)),
+    ),
+    Spec(
+        "vwap",
+        &[Quantity],
+        each!(MaybeFloat, |e, grid| grid.vwap(e.bar.sums.turnover, e.bar.sums.volume)),
+    ),
     Spec("trade_count", &[], each!(Integer, |e| e.bar.trade_count.cast_signed())),
     Spec(
         "individual_trade_count",
@@ -79,22 +90,22 @@ const SPECS: [Spec; 23] = [
     Spec(
         "buy_volume",
         &[Quantity, IsBuyerMaker],
-        each!(Float, |e| units_to_f64(e.bar.sums.buy_volume)),
+        each!(Float, |e, grid| grid.quantity_to_f64(e.bar.sums.buy_volume)),
     ),
     Spec(
         "sell_volume",
         &[Quantity, IsBuyerMaker],
-        each!(Float, |e| units_to_f64(e.bar.sums.volume - e.bar.sums.buy_volume)),
+        each!(Float, |e, grid| grid.quantity_to_f64(e.bar.sums.volume - e.bar.sums.buy_volume)),
     ),
     Spec(
         "buy_turnover",
         &[Quantity, IsBuyerMaker],
-        each!(Float, |e| turnover_to_f64(e.bar.sums.buy_turnover)),
+        each!(Float, |e, grid| grid.turnover_to_f64(e.bar.sums.buy_turnover)),
     ),
     Spec(
         "sell_turnover",
         &[Quantity, IsBuyerMaker],
-        each!(Float, |e| turnover_to_f64(e.bar.sums.turnover - e.bar.sums.buy_turnover)),
+        each!(Float, |e, grid| grid.turnover_to_f64(e.bar.sums.turnover - e.bar.sums.buy_turnover)),
     ),
     Spec(
         "buy_trade_count",
@@ -125,6 +136,7 @@ pub fn names() -> Vec<&'static str> {
 /// The bar columns to make, in order.
 pub struct Output {
     specs: Vec<&'static Spec>,
+    grid: Grid,
     time: DataType,
     /// Thresholds by rule, where several were asked for.
     thresholds: Option<Vec<u32>>,
@@ -141,7 +153,12 @@ impl Output {
             .collect();
         let thresholds = rules.iter().map(|Rule::Range(threshold)| threshold.decimal_bps());
         let many = rules.len() > 1 && asked(THRESHOLD);
-        Self { specs, time: layout.time_dtype(), thresholds: many.then(|| thresholds.collect()) }
+        Self {
+            specs,
+            grid: layout.grid(),
+            time: layout.time_dtype(),
+            thresholds: many.then(|| thresholds.collect()),
+        }
     }
 
     /// Parts of the input that the columns are made of, apart from time and price.
@@ -182,7 +199,7 @@ impl Output {
         // A few bars at a time, so that a bar is fetched once and not for each of its columns.
         for some in bars.chunks(64) {
             for (Spec(_, _, source), values) in self.specs.iter().zip(&mut values) {
-                values.extend(source, some);
+                values.extend(source, self.grid, some);
             }
         }
         let mut columns = Vec::with_capacity(self.specs.len() + 1);
@@ -238,11 +255,11 @@ impl Values {
         }
     }
 
-    fn extend(&mut self, source: &Source, bars: &[Ended]) {
+    fn extend(&mut self, source: &Source, grid: Grid, bars: &[Ended]) {
         match (self, source) {
             (Self::Time(v), Source::Time(f)) | (Self::Integer(v), Source::Integer(f)) => f(bars, v),
-            (Self::Float(v), Source::Float(f)) => f(bars, v),
-            (Self::MaybeFloat(v), Source::MaybeFloat(f)) => f(bars, v),
+            (Self::Float(v), Source::Float(f)) => f(bars, grid, v),
+            (Self::MaybeFloat(v), Source::MaybeFloat(f)) => f(bars, grid, v),
             (Self::BarId(v), Source::BarId(f)) => f(bars, v),
             (Self::Flag(v), Source::Flag(f)) => f(bars, v),
             // `new` made the values for this very source.

@@ -5,9 +5,9 @@ use super::rule::Rule;
 /// Sums over trades, all exact and independent of order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sums {
-    /// Units of 1e-8.
+    /// Units of the quantities' grid.
     pub volume: i128,
-    /// Units of 1e-16.
+    /// Products of units of both grids.
     pub turnover: i128,
     /// The part of the volume whose taker bought.
     pub buy_volume: i128,

@@ -9,11 +9,12 @@
 
 use super::bar::Sums;
 use super::error::{Field, Problem, TradeError, Value};
+use super::grid::NARROW;
 use super::kernels::{
-    Ahead, BLOCK, CHUNK, CHUNKS, Lanes, MOST_INDIVIDUAL, Prices, add_part, convert_prices,
-    convert_quantities, count_individual, extremes, outside, prefix_lanes,
+    Ahead, BLOCK, CHUNK, CHUNKS, Converted, Lanes, MOST_INDIVIDUAL, Prices, add_part,
+    convert_prices, convert_quantities, count_individual, decide_ties, extremes, outside,
+    prefix_lanes,
 };
-use super::price::NARROW;
 use super::trades::{Numbers, Trades};
 
 /// Which rows of a batch a block is made of.
@@ -173,7 +174,19 @@ impl Block {
         let source = rows.pick(column, self.len, &mut self.floats);
         let mut prices =
             Prices { units: &mut self.price, low: &mut self.low, high: &mut self.high };
-        convert_prices(source, &mut prices)
+        let decimals = trades.grid.price();
+        let converted = convert_prices(source, decimals.scale(), &mut prices);
+        if converted == Converted::ButTies {
+            decide_ties(source, decimals, &mut self.price);
+            self.find_extremes();
+        }
+        converted != Converted::No
+    }
+
+    fn find_extremes(&mut self) {
+        for (c, chunk) in self.price[..self.len].chunks(CHUNK).enumerate() {
+            (self.low[c], self.high[c]) = extremes(chunk);
+        }
     }
 
     fn fill_quantities(&mut self, trades: &Trades<'_>, rows: Rows<'_>) -> bool {
@@ -181,7 +194,12 @@ impl Block {
             None => true,
             Some(Numbers::Float(column)) => {
                 let source = rows.pick(column, self.len, &mut self.floats);
-                convert_quantities(source, &mut self.quantity)
+                let decimals = trades.grid.quantity();
+                let converted = convert_quantities(source, decimals.scale(), &mut self.quantity);
+                if converted == Converted::ButTies {
+                    decide_ties(source, decimals, &mut self.quantity);
+                }
+                converted != Converted::No
             }
             Some(_) => false,
         }
@@ -230,9 +248,7 @@ impl Block {
                 }
             }
         }
-        for (c, chunk) in self.price[..self.len].chunks(CHUNK).enumerate() {
-            (self.low[c], self.high[c]) = extremes(chunk);
-        }
+        self.find_extremes();
         Ok(())
     }
 
@@ -413,42 +429,4 @@ fn ahead(trades: &Trades<'_>, rows: Rows<'_>, len: usize) -> Ahead {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
-
-    use super::super::trades::Bits;
-    use super::*;
-
-    /// The largest numbers of the quick way, in a block that is full of them.
-    #[test]
-    fn sums_of_the_largest_numbers_are_exact() {
-        let units = (1_i64 << 51) - 4;
-        let number = 22_517_998.136_852_44;
-        let (columns, sides) = (vec![number; BLOCK], vec![0x55; BLOCK / 8]);
-        let trades = Trades {
-            price: Numbers::Float(&columns),
-            quantity: Some(Numbers::Float(&columns)),
-            timestamp: None,
-            is_buyer_maker: Some(Bits { bytes: &sides, offset: 0 }),
-            agg_trade_id: None,
-            first_trade_id: None,
-            last_trade_id: None,
-            offset: 0,
-            len: BLOCK,
-        };
-        let mut block = Block::default();
-        block.fill(&trades, Rows::From(0), BLOCK).unwrap();
-        assert!(block.summed);
-        assert_eq!(block.price(0), units);
-        for end in [0, 1, 7, 8, 63, 64, 65, 1000, BLOCK - 1, BLOCK] {
-            let sums = block.sums_before(end);
-            let (all, bought) = (end as u64, end as u64 / 2);
-            let product = i128::from(units) * i128::from(units);
-            assert_eq!(sums.volume, i128::from(units) * i128::from(all));
-            assert_eq!(sums.turnover, product * i128::from(all));
-            assert_eq!(sums.buy_volume, i128::from(units) * i128::from(bought));
-            assert_eq!(sums.buy_turnover, product * i128::from(bought));
-            assert_eq!(sums.buy_count, bought);
-        }
-    }
-}
+mod tests;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::grid::Decimals;
+
 /// An input column, by the part it plays (the user's own name for it is known further out).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Field {
@@ -67,14 +69,22 @@ pub enum Problem {
     Null,
     #[error("must be finite")]
     NotFinite,
-    #[error("must be at least 1e-8")]
-    PriceTooLow,
+    #[error("must be greater than 0")]
+    NotAboveZero,
     #[error("must not be negative")]
     Negative,
-    #[error("is beyond what the 1e-8 grid can hold")]
-    BeyondGrid,
-    #[error("must not have more than 8 decimal places")]
-    OffGrid,
+    #[error("is beyond what the grid of {decimals} decimal{} can hold", plural(*.decimals))]
+    BeyondGrid {
+        decimals: u32,
+        /// The most decimals with which it could.
+        most: Option<u32>,
+    },
+    #[error("is not on the grid of {decimals} decimal{}", plural(*.decimals))]
+    OffGrid {
+        decimals: u32,
+        /// The fewest decimals with which it is.
+        enough: Option<u32>,
+    },
     #[error("makes a sum of the bar larger than the grid can hold")]
     SumBeyondGrid,
     #[error("must not go backwards within a key")]
@@ -119,6 +129,16 @@ impl TradeError {
         let after = match problem {
             Problem::Backwards { previous } => format!(" after {}", time(*previous)),
             Problem::Repeated { previous } => format!(" after {previous}"),
+            Problem::OffGrid { enough: Some(enough), .. } => {
+                format!("; pass decimals={}", or(*enough, Decimals::MOST.into(), "more"))
+            }
+            Problem::OffGrid { enough: None, .. } => {
+                format!("; even decimals={} is too coarse: scale prices up first", Decimals::MOST)
+            }
+            Problem::BeyondGrid { most: Some(most), .. } => {
+                format!("; pass decimals={}", or(*most, 0, "fewer"))
+            }
+            Problem::SumBeyondGrid if *field == Field::Quantity => "; pass fewer decimals".into(),
             _ => String::new(),
         };
         format!("column '{column}', row {row}: {} {problem}, got {value}{after}", field.name())
@@ -133,6 +153,15 @@ impl fmt::Display for TradeError {
 
 impl std::error::Error for TradeError {}
 
+fn plural(n: u32) -> &'static str {
+    if n == 1 { "" } else { "s" }
+}
+
+/// `n or more`, but for where there is none.
+fn or(n: u32, last: u32, others: &str) -> String {
+    if n == last { n.to_string() } else { format!("{n} or {others}") }
+}
+
 /// Options that make no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
@@ -146,6 +175,8 @@ pub enum OptionsError {
     RepeatedRule(String),
     #[error("{0:?} is not a duration; write it as Polars does: '1d', '90m', '1w', '-17h'")]
     Duration(String),
+    #[error("decimals must be between 0 and 12 (8 is a grid of 1e-8), got {0}")]
+    Decimals(i64),
     #[error(
         "reset must be a number of days, weeks, months, quarters or years ('1d', '2w', '1mo', '1q', '1y'), got {0:?}"
     )]
@@ -182,8 +213,23 @@ mod tests {
     fn messages_name_column_row_and_value() {
         let cases = [
             (Field::Price, Value::Float(f64::NAN), Problem::NotFinite),
-            (Field::Price, Value::Float(-1.0), Problem::PriceTooLow),
-            (Field::Price, Value::Float(1e300), Problem::BeyondGrid),
+            (Field::Price, Value::Float(-1.0), Problem::NotAboveZero),
+            (Field::Price, Value::Float(1e300), Problem::BeyondGrid { decimals: 8, most: None }),
+            (Field::Price, Value::Float(1e12), Problem::BeyondGrid { decimals: 8, most: Some(6) }),
+            (Field::Price, Value::Float(1e18), Problem::BeyondGrid { decimals: 1, most: Some(0) }),
+            (
+                Field::Price,
+                Value::Float(4.567e-7),
+                Problem::OffGrid { decimals: 8, enough: Some(10) },
+            ),
+            (
+                Field::Price,
+                Value::Decimal(7, 12),
+                Problem::OffGrid { decimals: 8, enough: Some(12) },
+            ),
+            (Field::Price, Value::Decimal(7, 13), Problem::OffGrid { decimals: 8, enough: None }),
+            (Field::Quantity, Value::Float(1e22), Problem::SumBeyondGrid),
+            (Field::LastTradeId, Value::Decimal(1 << 60, 0), Problem::SumBeyondGrid),
             (Field::Quantity, Value::Decimal(-5, 1), Problem::Negative),
             (Field::Quantity, Value::Null, Problem::Null),
             (Field::Timestamp, Value::Time(5), Problem::Backwards { previous: 7 }),
@@ -193,8 +239,15 @@ mod tests {
             .into();
         insta::assert_snapshot!(text.join("\n"), @r"
         column 'price', row 3: price must be finite, got NaN
-        column 'price', row 3: price must be at least 1e-8, got -1.0
-        column 'price', row 3: price is beyond what the 1e-8 grid can hold, got 1e300
+        column 'price', row 3: price must be greater than 0, got -1.0
+        column 'price', row 3: price is beyond what the grid of 8 decimals can hold, got 1e300
+        column 'price', row 3: price is beyond what the grid of 8 decimals can hold, got 1000000000000.0; pass decimals=6 or fewer
+        column 'price', row 3: price is beyond what the grid of 1 decimal can hold, got 1e18; pass decimals=0
+        column 'price', row 3: price is not on the grid of 8 decimals, got 4.567e-7; pass decimals=10 or more
+        column 'price', row 3: price is not on the grid of 8 decimals, got 0.000000000007; pass decimals=12
+        column 'price', row 3: price is not on the grid of 8 decimals, got 0.0000000000007; even decimals=12 is too coarse: scale prices up first
+        column 'quantity', row 3: quantity makes a sum of the bar larger than the grid can hold, got 1e22; pass fewer decimals
+        column 'last_trade_id', row 3: last_trade_id makes a sum of the bar larger than the grid can hold, got 1152921504606846976
         column 'quantity', row 3: quantity must not be negative, got -0.5
         column 'quantity', row 3: quantity must not be null, got null
         column 'timestamp', row 3: timestamp must not go backwards within a key, got 5 after 7

@@ -4,8 +4,10 @@
 //! on a trade, so that the compiler can vectorize it. What stands past the last trade of a block
 //! is left from blocks before it, and read but never used.
 
+use std::hint::black_box;
+
 use super::bar::Sums;
-use super::price::{MIN_PRICE, shifted, shifted_units};
+use super::grid::{BELOW_TIE, CLOSE_TO_ALL, Decimals, most_off, shifted, shifted_units};
 use super::simd::{prefetch, widest};
 
 pub const CHUNK: usize = 64;
@@ -21,6 +23,10 @@ const NARROW_BITS: u32 = 51;
 const LIMB: u32 = 26;
 const LIMB_MASK: u64 = (1 << LIMB) - 1;
 const SIGN: u64 = 1 << 63;
+/// A product is off the grid by one half, which is a tie, or by less. Added to the bits of that, this
+/// carries one half, and it alone, into the highest bit of the exponent.
+const TIE_CARRY: u64 = TIE - 0.5_f64.to_bits();
+const TIE: u64 = 1 << 62;
 
 type Group<T> = [T; LANES];
 
@@ -43,37 +49,76 @@ pub struct Prices<'a> {
     pub high: &'a mut [i64; CHUNKS],
 }
 
+/// What became of prices or quantities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Converted {
+    All,
+    /// All but those whose product is a tie, at least as a float.
+    ButTies,
+    /// One is unusual, good or bad.
+    No,
+}
+
 widest! {
-    /// Prices to units, and each chunk's extremes. False where one is no ordinary price.
-    pub fn convert_prices(source: &[f64], prices: &mut Prices<'_>) -> bool = convert_prices_body
+    /// Prices to units, and each chunk's extremes.
+    pub fn convert_prices(source: &[f64], scale: f64, prices: &mut Prices<'_>) -> Converted = convert_prices_body
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
-fn convert_prices_body(source: &[f64], prices: &mut Prices<'_>) -> bool {
+fn convert_prices_body(source: &[f64], scale: f64, prices: &mut Prices<'_>) -> Converted {
     let (chunks, tail) = source.as_chunks::<CHUNK>();
     let targets = prices.units.as_chunks_mut::<CHUNK>().0;
     let extremes = prices.low.iter_mut().zip(prices.high.iter_mut());
     let mut bits = 0;
     let mut least = i64::MAX;
+    let mut worst = [0.0; LANES];
+    // A loop of unknown length is not unrolled; unrolled, this one spills most registers of AVX2.
+    let all = black_box(CHUNK / LANES);
     for (c, (target, (low, high))) in targets.iter_mut().zip(extremes).enumerate() {
         let target = target.as_chunks_mut().0;
         if let Some(chunk) = chunks.get(c) {
-            bits |= convert_groups(chunk.as_chunks().0, target, low, high);
+            bits |=
+                convert_groups(&chunk.as_chunks().0[..all], scale, target, low, high, &mut worst);
         } else if let Some(&last) = tail.last().filter(|_| c == chunks.len()) {
             // The last group is filled up with a price of its own, which changes no extreme.
             let mut chunk = [last; CHUNK];
             chunk[..tail.len()].copy_from_slice(tail);
             let groups = tail.len().div_ceil(LANES);
-            bits |= convert_groups(&chunk.as_chunks().0[..groups], target, low, high);
+            bits |= convert_groups(
+                &chunk.as_chunks().0[..groups],
+                scale,
+                target,
+                low,
+                high,
+                &mut worst,
+            );
         } else {
             break;
         }
         least = least.min(*low);
     }
-    // 0.6e-8 would round up to one unit, but is below the smallest price.
-    let high_enough = least > 1 || (least == 1 && source.iter().all(|&x| x >= MIN_PRICE));
-    bits >> NARROW_BITS == 0 && high_enough
+    if bits >> NARROW_BITS != 0 || least < 1 {
+        Converted::No
+    } else if worst.iter().fold(0.0, |a, &b| higher(a, b)) <= most_off(least) {
+        Converted::All
+    } else if least >= CLOSE_TO_ALL {
+        Converted::ButTies
+    } else {
+        Converted::No
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "part of the loops")]
+fn lower(a: f64, b: f64) -> f64 {
+    if a < b { a } else { b }
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "part of the loops")]
+fn higher(a: f64, b: f64) -> f64 {
+    if a > b { a } else { b }
 }
 
 /// Returns all units or'ed together: any that is negative or too large, and what a NaN or an
@@ -82,45 +127,71 @@ fn convert_prices_body(source: &[f64], prices: &mut Prices<'_>) -> bool {
 #[allow(clippy::inline_always, reason = "part of the loop above")]
 fn convert_groups(
     source: &[Group<f64>],
+    scale: f64,
     units: &mut [Group<i64>],
     low: &mut i64,
     high: &mut i64,
+    worst: &mut Group<f64>,
 ) -> u64 {
     let mut bits: Group<u64> = [0; LANES];
     // Extremes of what the adder makes of a price: a positive float, in the order of the units.
     let mut least: Group<f64> = [f64::INFINITY; LANES];
     let mut most: Group<f64> = [0.0; LANES];
+    // A copy, which the compiler keeps in registers.
+    let mut farthest = *worst;
     for (group, slots) in source.iter().zip(units) {
         for j in 0..LANES {
-            let x = shifted(group[j]);
+            let (x, off) = shifted(group[j], scale);
+            let off = off.abs();
             slots[j] = shifted_units(x);
             bits[j] |= slots[j].cast_unsigned();
-            least[j] = if x < least[j] { x } else { least[j] };
-            most[j] = if x > most[j] { x } else { most[j] };
+            least[j] = lower(x, least[j]);
+            most[j] = higher(x, most[j]);
+            farthest[j] = higher(off, farthest[j]);
         }
     }
-    let least = least.iter().fold(f64::INFINITY, |a, &b| if b < a { b } else { a });
-    let most = most.iter().fold(0.0, |a, &b| if b > a { b } else { a });
-    *low = shifted_units(least);
-    *high = shifted_units(most);
+    *worst = farthest;
+    // As integers, of which the compiler compares halves; of floats it compares one after the other.
+    *low = least.iter().fold(i64::MAX, |a, &b| a.min(shifted_units(b)));
+    *high = most.iter().fold(i64::MIN, |a, &b| a.max(shifted_units(b)));
     bits.iter().fold(0, |a, b| a | b)
 }
 
 widest! {
-    /// Quantities to units. False where one is no ordinary quantity.
-    pub fn convert_quantities(source: &[f64], quantity: &mut [i64; BLOCK]) -> bool = convert_quantities_body
+    /// Quantities to units.
+    pub fn convert_quantities(source: &[f64], scale: f64, quantity: &mut [i64; BLOCK]) -> Converted = convert_quantities_body
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled once for each instruction set")]
-fn convert_quantities_body(source: &[f64], quantity: &mut [i64; BLOCK]) -> bool {
-    let mut bits = 0;
+fn convert_quantities_body(source: &[f64], scale: f64, quantity: &mut [i64; BLOCK]) -> Converted {
+    let (mut bits, mut signs, mut ties) = (0, 0, 0);
     for (slot, &x) in quantity.iter_mut().zip(source) {
-        *slot = shifted_units(shifted(x));
-        // The sign too: the smallest negative would round to 0.
-        bits |= slot.cast_unsigned() | (x.to_bits() & SIGN);
+        let (shifted, off) = shifted(x, scale);
+        *slot = shifted_units(shifted);
+        bits |= slot.cast_unsigned();
+        // The smallest negative would round to 0.
+        signs |= x.to_bits();
+        ties |= off.to_bits().wrapping_add(TIE_CARRY);
     }
-    bits >> NARROW_BITS == 0
+    if bits >> NARROW_BITS != 0 || signs & SIGN != 0 {
+        Converted::No
+    } else if ties & TIE != 0 {
+        Converted::ButTies
+    } else {
+        Converted::All
+    }
+}
+
+/// Decides the ties among numbers that are otherwise converted. Of numbers with one more decimal than
+/// the grid every tenth is one, too many to give up a block for.
+#[allow(clippy::cast_possible_truncation, reason = "below 2^51, as the others")]
+pub fn decide_ties(source: &[f64], decimals: Decimals, units: &mut [i64; BLOCK]) {
+    for (slot, &x) in units.iter_mut().zip(source) {
+        if shifted(x, decimals.scale()).1.abs() > BELOW_TIE {
+            *slot = (decimals.nearest_to_float(x).units as u64).cast_signed();
+        }
+    }
 }
 
 widest! {

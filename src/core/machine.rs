@@ -297,7 +297,7 @@ impl Walk<'_> {
     #[cold]
     fn price_error(&self, i: usize, problem: Problem) -> TradeError {
         let row = self.rows.row(i);
-        let value = Value::Decimal(i128::from(self.block.price(i)), super::price::PLACES);
+        let value = Value::Decimal(i128::from(self.block.price(i)), self.trades.grid.price().get());
         self.trades.error(Field::Price, row, value, problem)
     }
 }

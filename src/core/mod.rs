@@ -7,9 +7,10 @@
 //!     -> machine (one key: where bars open, close and are cut) -> bar (what a bar knows)
 //! ```
 //!
-//! `kernels` are the loops over a block, `simd` picks the instruction set they run on. `price` is
-//! the grid all of it computes on, `rule` what closes a bar, `cuts` where bars are cut off (calendar
-//! periods, silences), `checkpoint` the text a machine can be put into, `error` what can go wrong.
+//! `kernels` are the loops over a block, `simd` picks the instruction set they run on. `grid` is
+//! what all of it computes on, `quotient` the way back to floats, `rule` what closes a bar, `cuts`
+//! where bars are cut off (calendar periods, silences), `time` and `duration` what these are told by,
+//! `checkpoint` the text a machine can be put into, `error` what can go wrong.
 
 pub mod bar;
 pub mod block;
@@ -17,9 +18,10 @@ pub mod checkpoint;
 pub mod cuts;
 pub mod duration;
 pub mod error;
+pub mod grid;
 pub mod kernels;
 pub mod machine;
-pub mod price;
+pub mod quotient;
 pub mod rule;
 pub mod simd;
 pub mod time;

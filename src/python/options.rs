@@ -11,6 +11,7 @@ use crate::columns::output;
 use crate::core::cuts::{Calendar, Cuts};
 use crate::core::duration::Duration;
 use crate::core::error::{Field as Role, OptionsError};
+use crate::core::grid::Grid;
 use crate::core::machine::BarOptions;
 use crate::core::rule::Rule;
 use crate::core::rule::range::Threshold;
@@ -30,6 +31,22 @@ pub struct RawOptions {
     incomplete: String,
     same_timestamp_close: bool,
     on_overlap: String,
+    #[serde(default)]
+    decimals: RawDecimals,
+}
+
+/// Decimal places of the grid.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDecimals {
+    price: i64,
+    quantity: i64,
+}
+
+impl Default for RawDecimals {
+    fn default() -> Self {
+        Self { price: 8, quantity: 8 }
+    }
 }
 
 /// A rule under its name.
@@ -103,6 +120,10 @@ impl RawOptions {
         }
     }
 
+    fn grid(&self) -> Result<Grid, OptionsError> {
+        Grid::new(self.decimals.price, self.decimals.quantity)
+    }
+
     pub fn overlap(&self) -> Result<Overlap, OptionsError> {
         match self.on_overlap.as_str() {
             "error" => Ok(Overlap::Error),
@@ -116,6 +137,7 @@ impl RawOptions {
         self.rules()?;
         self.keep_incomplete()?;
         self.overlap()?;
+        self.grid()?;
         self.time_unit.as_deref().map(TimeUnit::parse).transpose()?;
         if self.reset.is_none() && self.reset_offset.is_some() {
             return Err(OptionsError::OffsetWithoutReset);
@@ -137,7 +159,7 @@ impl RawOptions {
         let unit = self.time_unit.as_deref().map(TimeUnit::parse).transpose()?;
         let roles = roles.iter().map(|role| role_of(role));
         let columns = roles.zip(columns).map(|(role, (name, dtype))| Ok((role?, name, dtype)));
-        Layout::new(columns.collect::<Result<Vec<_>, Error>>()?, unit)
+        Layout::new(columns.collect::<Result<Vec<_>, Error>>()?, unit, self.grid()?)
     }
 }
 

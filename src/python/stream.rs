@@ -335,6 +335,7 @@ impl BarStream {
                 agg_trade_id: agg.as_ref().map(std::slice::from_ref),
                 first_trade_id: first.as_ref().map(std::slice::from_ref),
                 last_trade_id: last.as_ref().map(std::slice::from_ref),
+                grid: layout.grid(),
                 offset: 0,
                 len: 1,
             };

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store import TradeStore
+from rangebar_polars.store.columns import ID
+from rangebar_polars.store.conflicts import sorted_once
+from rangebar_polars.store.grid import DIVISOR, UNITS
 from rangebar_polars.store.parquet import ROW_GROUP
+from rangebar_polars.store.provenance import BROUGHT_BY
 from tests.support.trades import days_of_trades
 
 DAY = datetime(2024, 1, 1)
@@ -36,7 +42,8 @@ def test_a_row_index_cannot_replace_the_trades_before(store: TradeStore) -> None
     store.write("BTC", first)
     with pytest.raises(RangeBarError, match="agg_trade_id 0 names two different trades") as raised:
         store.write("BTC", second)
-    assert "price 42099.5" in str(raised.value)
+    assert f"price {first['price'][0]}" in str(raised.value)
+    assert f"price {second['price'][0]}" in str(raised.value)
     assert "agg_trade_id=None" in str(raised.value)
     found = store.scan("BTC").collect()
     assert_frame_equal(same_columns(found), same_columns(first), check_dtypes=False)
@@ -44,8 +51,10 @@ def test_a_row_index_cannot_replace_the_trades_before(store: TradeStore) -> None
 
 @pytest.mark.parametrize("lazy", [False, True])
 def test_two_trades_of_one_id_in_one_frame(store: TradeStore, lazy: bool) -> None:
-    double = pl.concat([TRADES, TRADES[5:6].with_columns(quantity=pl.lit(7.0))])
-    with pytest.raises(RangeBarError, match="agg_trade_id 6 names .*quantity 0.006.*quantity 7.0"):
+    double = pl.concat([TRADES, TRADES[5:6].with_columns(quantity=pl.lit(77.0))])
+    quantity = TRADES["quantity"][5]
+    message = f"agg_trade_id 6 names .*quantity {quantity}.*quantity 77.0"
+    with pytest.raises(RangeBarError, match=message):
         store.write("BTC", double.lazy() if lazy else double)
     assert store.symbols() == []
 
@@ -165,3 +174,44 @@ class TestWithoutIds:
         self.write(store, self.TRADES)
         found = store.scan("AAPL", date(2024, 1, 2), datetime(2024, 1, 3, 12)).collect()
         assert_frame_equal(found, self.TRADES[1000:2500], check_exact=True)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=300)
+def test_one_row_an_id_as_an_obvious_merge_makes_them(data) -> None:
+    """Against a dictionary of rows, with nulls, files and orders of all kinds."""
+    names = [None, "a", "b", "c"]
+    row = st.tuples(
+        st.integers(0, 4),
+        st.sampled_from([7, 8]),
+        st.sampled_from([None, 0.5, float("nan")]),
+        st.sampled_from([None, [1], [2]]),
+        st.sampled_from(names),
+    )
+    rows = data.draw(st.lists(row, min_size=1, max_size=12))
+    on_conflict = data.draw(st.sampled_from(["error", "replace"]))
+    schema = {ID: pl.Int64, UNITS: pl.Int64, "x": pl.Float64, "y": pl.List(pl.Int64)}
+    batch = pl.DataFrame(rows, schema={**schema, BROUGHT_BY: pl.String}, orient="row").with_columns(
+        pl.lit(100.0).alias(DIVISOR), pl.lit(DAY).alias("timestamp")
+    )
+    merged: dict[int, list] = {}
+    conflict = False
+    for id_, *values, name in rows:
+        old, files = merged.get(id_, (values, set()))
+        if on_conflict == "error":
+            pairs = [(a, b) for a, b in zip(old, values, strict=True) if None not in (a, b)]
+            conflict |= any(repr(a) != repr(b) for a, b in pairs)
+            merged[id_] = [[a if b is None else b for a, b in zip(old, values, strict=True)], set()]
+        else:
+            merged[id_] = [values, set()]
+        merged[id_][1] = files | ({name} - {None})
+    if conflict:
+        with pytest.raises(RangeBarError, match="names two different trades"):
+            sorted_once(batch, on_conflict)
+        return
+    found = sorted_once(batch, on_conflict).drop(DIVISOR, "timestamp").rows()
+    expected = [
+        (id_, *values, "\n".join(sorted(files)) or None)
+        for id_, (values, files) in sorted(merged.items())
+    ]
+    assert repr(found) == repr(expected)

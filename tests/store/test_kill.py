@@ -29,6 +29,7 @@ KILLS = 50
 CHILD = """
 import sys, time
 from datetime import date
+from pathlib import Path
 import polars as pl
 from rangebar_polars.store import Origin, TradeStore
 from rangebar_polars.store import commit
@@ -43,7 +44,7 @@ def announced(*arguments):
     carry_out(*arguments)
 commit._carry_out = announced
 store, frame = TradeStore(sys.argv[1]), pl.scan_parquet(sys.argv[2])
-origin = Origin(sys.argv[2], "0" * 64, date(2024, 1, 1), date(2024, 1, 1))
+origin = Origin(Path(sys.argv[2]).name, "0" * 64, date(2024, 1, 1), date(2024, 1, 1))
 print("ready", flush=True)
 store.write("BTC", frame, origin=origin, on_conflict="replace")
 print("done", flush=True)

@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from rangebar_polars.store import Origin, TradeStore
-from tests.support.store_trades import days_of_trades
+from tests.support.trades import days_of_trades
 
 TRADES = days_of_trades(datetime(2024, 1, 1), 3, 300)
 FIRST, SECOND, THIRD = (date(2024, 1, n) for n in (1, 2, 3))
@@ -108,7 +108,19 @@ def test_a_damaged_day_is_healed_by_its_file_published_anew(store: TradeStore) -
     assert_frame_equal(store.scan("BTC").collect(), TRADES, check_exact=True)
 
 
-@pytest.mark.parametrize("name", ["", "a/b"])
-def test_an_origin_is_named_like_a_file(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "a\nb"])
+def test_an_origin_has_a_name_of_one_line(name: str) -> None:
     with pytest.raises(ValueError, match="name of an origin"):
         Origin(name, "0" * 64, FIRST, FIRST)
+
+
+def test_a_month_published_anew_is_right_about_its_days(tmp_path: Path) -> None:
+    store = TradeStore(tmp_path)
+    month = [Origin("month.zip", f"{n:064}", FIRST, THIRD) for n in range(2)]
+    store.write("BTC", TRADES[:102], origin=origin(FIRST, 1))
+    store.write("BTC", TRADES[102:200], origin=origin(SECOND, 1))
+    store.write("BTC", TRADES, origin=month[0])
+    # A bad trade is gone from the new month; the days' own files, replaced by it, do not keep it.
+    store.write("BTC", TRADES.filter(pl.col("agg_trade_id") != 51), origin=month[1])
+    expected = pl.concat([TRADES[:50], TRADES[51:]])
+    assert_frame_equal(store.scan("BTC").collect(), expected, check_exact=True)

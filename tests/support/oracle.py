@@ -64,10 +64,8 @@ class Columns:
 
 
 def to_units(value: float | Decimal) -> int:
-    """Put a price or quantity on the grid: floats by a Float64 product, the rest exactly."""
-    if isinstance(value, float):
-        return round(value * 1e8)  # Python rounds half to even
-    return round(Fraction(value) * GRID)
+    """Put a price or quantity on the grid: the whole number nearest to the exact product."""
+    return round(Fraction(value) * GRID)  # Python rounds half to even
 
 
 def parse_duration(text: str) -> int:

@@ -7,6 +7,7 @@ ties on the boundary and near misses by one grid step are common rather than luc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -80,7 +81,7 @@ def on_grid(units: int) -> tuple[int, float]:
     units = min(max(units, 1), MAX_PRICE_UNITS)
     for _ in range(8):
         price = units / GRID
-        landed = round(price * 1e8)
+        landed = round(Fraction(price) * GRID)
         if landed / GRID == price:
             return landed, price
         units = landed

@@ -52,11 +52,11 @@ def scan_binance(
     Parameters
     ----------
     symbol
-        As the exchange writes it: ``"BTCUSDT"``, ``"BTCUSD_PERP"``.
+        As the exchange writes it: ``"BTCUSDT"``, ``"BTCUSD_PERP"``; made upper case.
     start, end
         Dates (or texts such as ``"2024-01-31"`` and ``"2024-01"``) are whole UTC days, both
         included; a datetime is an instant, as an end exclusive. Default end: yesterday, or now
-        with ``recent=True``.
+        with ``recent=True``. Neither may lie in the future.
     market
         ``"spot"``, ``"um"`` (USD-margined futures) or ``"cm"`` (coin-margined futures, whose
         quantities are contracts).
@@ -71,20 +71,21 @@ def scan_binance(
         What to do about days that the archive lacks. Such days raise before anything is
         fetched, or are left out, logged, and listed in ``report``.
     recent : bool
-        Take days that are not published yet from the exchange's REST service
+        Take days at the end that are not published yet from the exchange's REST service
         (``kind="aggTrades"`` only).
     checksum : bool
         Check every file against its published sha256 (default).
     revalidate : bool
         Ask for the published hash of stored files too, and fetch those that were replaced
-        (default). ``False`` trusts the store, and needs no network where it has all days.
+        (default). ``False`` trusts the store, and needs no network where it has all days. Where
+        nobody answers, stored files are used with an `UncheckedFilesWarning`.
     base_url, rest_url : str, optional
         Other servers with the same layout.
     client : httpx.Client, optional
         For proxies, limits and timeouts. It is not closed.
     retries, backoff_s : int, float
         How often, and after how many seconds first, to try again on 429, 418, 5xx and broken
-        transfers, which go on where they broke.
+        transfers, which are resumed where they broke.
     progress : bool
         Show bars of days and bytes (needs tqdm).
 
@@ -98,15 +99,16 @@ def scan_binance(
 
     Raises
     ------
-    ValueError
-        An unknown market, kind or keyword value, or an end before the start.
+    ValueError, TypeError
+        At the call: an unknown market or kind, options that make no sense, a symbol that the
+        exchange cannot have, an end before the start or in the future.
     MissingDaysError
         When collected: days that the archive lacks.
     ArchiveError, BrokenLineError
         When collected: a file that is damaged, names file, line and text. Nothing of it is
         stored.
     FetchError
-        When collected: the server gave up, or we did.
+        When collected: the server refused, answered something else, or we gave up.
 
     Examples
     --------

@@ -30,6 +30,7 @@ from rangebar_polars.sources.binance.options import (
     ArchiveKeywords,
     resolve_access,
 )
+from rangebar_polars.sources.binance.planning import LATE_DAYS
 from rangebar_polars.sources.binance.report import FetchReport
 from rangebar_polars.store.time_range import Instant, TimeRange
 
@@ -38,9 +39,6 @@ __all__ = ["ArchiveBarKeywords", "get_n_range_bars", "get_range_bars"]
 _log = logging.getLogger(__name__)
 
 Period: TypeAlias = Literal["1d", "1mo"]
-
-_UNPUBLISHED_DAYS = 7
-"""Daily files come the next day, sometimes days late: so many may lack at the very end."""
 
 _LONGEST_GAP = 31
 """Periods without any trade after which a history is taken to begin."""
@@ -256,7 +254,7 @@ class _LastBars:
         found: list[pl.DataFrame] = []
         have = silent = 0
         for period in _backwards(time_range, self.reset):
-            late = _UNPUBLISHED_DAYS if self.time_range is None and not have else 0
+            late = LATE_DAYS if self.time_range is None and not have else 0
             bars, traded = self._read(period, request.columns, may_lack=late - silent)
             found.append(bars)
             have += bars.height

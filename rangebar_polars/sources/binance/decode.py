@@ -1,6 +1,6 @@
 """Blocks of CSV to frames of trades: several at a time, in order, and strict.
 
-The lines are read by `src/csv.rs`, which names the first one that is no trade. Polars' own CSV
+The lines are read by `src/csv.rs`, which names the first one that is not a trade. Polars' own CSV
 reader takes a line that ends early for one with nulls and does not say which line broke, so that
 all it returns has to be checked again; called block by block it took twice as long, and added 35 MB
 to the peak of a month.
@@ -84,7 +84,7 @@ def decode_csv(
     Raises
     ------
     BrokenLineError
-        At a line that is no trade, or no trade of this file's days.
+        At a line that is not a trade, or not one of this file's days.
     ArchiveError
         Where the columns are not those of this kind of file.
     """

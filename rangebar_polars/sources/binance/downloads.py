@@ -104,7 +104,7 @@ class Downloads:
         Raises
         ------
         FetchError
-            Where there is no answer.
+            Where the server does not answer.
         ArchiveError
             Where the published hash is not readable as one.
         """

@@ -15,7 +15,10 @@ from rangebar_polars.sources.binance.files import ArchiveFile, Feed
 if TYPE_CHECKING:
     from rangebar_polars.store import Origin
 
-__all__ = ["Ask", "Plan", "Published", "Step", "Stored", "make_plan"]
+__all__ = ["LATE_DAYS", "Ask", "Plan", "Published", "Step", "Stored", "make_plan"]
+
+LATE_DAYS = 7
+"""Daily files come the next day, sometimes days late."""
 
 _DAY = timedelta(days=1)
 

@@ -23,7 +23,14 @@ from rangebar_polars.sources.binance.errors import (
     UncheckedFilesWarning,
 )
 from rangebar_polars.sources.binance.files import REST_URLS, ArchiveFile, Feed
-from rangebar_polars.sources.binance.planning import Plan, Published, Step, Stored, make_plan
+from rangebar_polars.sources.binance.planning import (
+    LATE_DAYS,
+    Plan,
+    Published,
+    Step,
+    Stored,
+    make_plan,
+)
 from rangebar_polars.sources.binance.report import FetchReport, Progress, TqdmProgress
 from rangebar_polars.sources.binance.rest import fetch_recent
 from rangebar_polars.sources.binance.transfer import Stopped
@@ -50,9 +57,6 @@ _log = logging.getLogger(__name__)
 
 _RETRIES_IF_STORED = 2
 """For an answer that is good to have, but that the trades do not depend on."""
-
-_LATE = timedelta(days=7)
-"""Daily files come the next day, sometimes days late."""
 
 
 class Session:
@@ -196,20 +200,25 @@ class Session:
         self.report.missing_days = sorted({*self.report.missing_days, *days})
         if self.access.missing == "error":
             by_rest = self.feed.kind == "aggTrades" and not self.access.recent
-            late = by_rest and days[-1] >= _time.utc_today() - _LATE
+            late = by_rest and days[-1] >= _time.utc_today() - timedelta(days=LATE_DAYS)
             raise MissingDaysError(self._name, days, recent=late)
         _log.warning("%s: no trades for %s", self._name, ", ".join(map(str, days)))
 
     def _read(
         self, step: Step, time_range: TimeRange, work: Callable[[pl.LazyFrame], pl.LazyFrame]
     ) -> Generator[pl.DataFrame]:
-        part = TimeRange.of_days(step.first_day, step.last_day)
-        have = {day for day, _ in self._series.day_files(part)}
+        have = self._days_of(step)
         if step.file is None:
             self.report.recent_days += [day for day in step.days() if day in have]
         elif step.file.monthly:
             self._missing([day for day in step.days() if day not in have | self._empty])
+        part = TimeRange.of_days(step.first_day, step.last_day)
         yield from read_part(self._series, part, time_range, work)
+
+    def _days_of(self, step: Step) -> set[date]:
+        """Days of a step that are stored."""
+        part = TimeRange.of_days(step.first_day, step.last_day)
+        return {day for day, _ in self._series.day_files(part)}
 
     def _store(self, step: Step, following: list[Step]) -> None:
         file = step.file
@@ -238,7 +247,7 @@ class Session:
 
     def _complete(self, step: Step, file: ArchiveFile) -> None:
         """Look by day for the days that a file of a month turned out to lack."""
-        have = self._stored(step.first_day, step.last_day).days
+        have = self._days_of(step)
         lacking = [day for day in step.days() if day not in have]
         if not lacking:
             return

@@ -23,6 +23,7 @@ BLOCK = 2 << 20
 _PIECE = 256 << 10
 _MAX_RATIO = 100  # trades as text compress 4 to 12 times, a bomb a thousand times
 _MAX_LINE = 64 << 10
+_MAX_DIRECTORY = 1 << 20
 _ENCRYPTED = 0x1
 _SHOWN = 100
 _METHODS = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "LZMA"}
@@ -30,6 +31,18 @@ _METHODS = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "LZMA"}
 
 class _Readable(Protocol):
     def readinto(self, buffer: Any, /) -> int | None: ...
+
+
+class _Archive(io.BufferedReader):
+    """A zip on disk, of which only so much is read at a time: `zipfile` reads directories whole."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        wanted = _MAX_DIRECTORY + 1 if size is None or size < 0 else size
+        read = super().read(min(wanted, _MAX_DIRECTORY + 1))
+        if len(read) > _MAX_DIRECTORY:
+            msg = f"its directory has more than {_MAX_DIRECTORY} bytes"
+            raise zipfile.BadZipFile(msg)
+        return read
 
 
 class _Member(io.RawIOBase):
@@ -83,7 +96,8 @@ def open_csv(path: Path, name: str) -> Generator[io.RawIOBase]:
     """
     with ExitStack() as exits:
         with _damage_named(name):
-            archive = exits.enter_context(zipfile.ZipFile(path))
+            disk = exits.enter_context(_Archive(io.FileIO(path)))
+            archive = exits.enter_context(zipfile.ZipFile(disk))
             member = _only_csv(archive.infolist(), path.stat().st_size, name)
             file = exits.enter_context(archive.open(member))
         # Outside of it: what goes wrong with the consumer is not the zip's fault.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -23,9 +24,9 @@ from rangebar_polars.sources.binance import (
     MissingDaysError,
     scan_binance,
 )
-from rangebar_polars.sources.binance.bars import get_range_bars
+from rangebar_polars.sources.binance.bars import get_n_range_bars, get_range_bars
 from rangebar_polars.sources.binance.files import ArchiveFile, Feed
-from rangebar_polars.store import TradeStore
+from rangebar_polars.store import TradeStore, reading
 from tests.support.archive_server import ArchiveServer, Cut, Status, serve
 from tests.support.made_files import BTC, csv_text, day_trades, publish, publish_text
 
@@ -406,6 +407,41 @@ def test_instants_predicates_columns_and_heads(server: ArchiveServer, store: Tra
     )
     assert_frame_equal(plan.filter(dear).head(7).collect(), inside.filter(dear).head(7))
     assert plan.select(pl.len()).collect().item() == inside.height
+
+
+def test_predicates_reach_the_row_groups_unless_rows_were_counted_before(
+    server: ArchiveServer, store: TradeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trades = publish_days(server)
+    plans: list[str] = []
+
+    def noted(plan: pl.LazyFrame) -> pl.DataFrame:
+        plans.append(plan.explain())
+        return plan.collect(engine="in-memory")
+
+    monkeypatch.setattr(reading, "_collect", noted)
+    late = pl.col("agg_trade_id") > 150
+    plan = scan(server, store)
+    found = plan.filter(late).select("price").collect()
+    assert_frame_equal(found, trades.filter(late).select("price"))
+    assert plans
+    assert all("SELECTION" in text and "150" in text for text in plans)
+    assert not any("quantity" in text.partition("PROJECT")[0] for text in plans)
+    plans.clear()
+    assert_frame_equal(plan.head(160).filter(late).collect(), trades.head(160).filter(late))
+    assert plans
+    assert not any("150" in text for text in plans)
+
+
+def test_a_plan_can_be_pickled(server: ArchiveServer, store: TradeStore) -> None:
+    pytest.importorskip("cloudpickle")
+    trades = publish_days(server)
+    plan = pickle.loads(pickle.dumps(scan(server, store)))
+    assert_frame_equal(plan.collect(), trades)
+    bars = get_n_range_bars(
+        "BTCUSDT", 5, DAYS[-1], 50, market="um", store=store, base_url=server.url
+    )
+    assert_frame_equal(pickle.loads(pickle.dumps(bars)).collect(), bars.collect())
 
 
 def test_a_head_fetches_no_more_than_it_needs(server: ArchiveServer, store: TradeStore) -> None:

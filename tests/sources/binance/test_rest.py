@@ -147,6 +147,19 @@ def test_the_default_end(server: ArchiveServer, tmp_path: Path) -> None:
     assert days_until(TODAY, None, recent=True).first_day == TODAY
 
 
+def test_days_that_cannot_be_there_yet(server: ArchiveServer, tmp_path: Path) -> None:
+    store = TradeStore(tmp_path / "store")
+    hint = "recent=True takes days that are not published yet"
+    with pytest.raises(MissingDaysError, match=f"2024-01-04; .*{hint}"):
+        scan(server, store, end=TODAY, recent=False).collect()
+    for end in (TODAY + timedelta(days=1), "2024-01", "2024-01-05T00:00:01"):
+        for recent in (False, True):
+            with pytest.raises(ValueError, match="lies in the future, today is 2024-01-04"):
+                scan(server, store, end=end, recent=recent, missing="skip")
+    # Up to midnight is not the future.
+    assert scan(server, store, end="2024-01-05T00:00").collect().height == 4 * ROWS
+
+
 def test_runs_that_left_a_gap_between_them(server: ArchiveServer, tmp_path: Path) -> None:
     """Days that a later run began with are no reason to leave out those before."""
     store = TradeStore(tmp_path / "store")

@@ -37,6 +37,12 @@ def test_two_members(tmp_path: Path) -> None:
         read(make_zip(tmp_path / "a.zip", a_csv=b"1", b_csv=b"2"))
 
 
+def test_a_directory_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", **{f"{n}_csv": b"" for n in range(20_000)})
+    with pytest.raises(ArchiveError, match="its directory has more than"):
+        read(path)
+
+
 def test_no_member_and_no_csv(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="found 0"):
         read(make_zip(tmp_path / "a.zip"))
