@@ -231,6 +231,16 @@ def test_trades_that_come_again() -> None:
     assert made["volume"].to_list() == [3.0]
 
 
+def test_prices_finer_than_eight_decimals() -> None:
+    trades = HEADER + "1700000000,4.567e-7,1\n1700000001,4.582e-7,1\n"
+    assert "--decimals" in fails(trades, "--time-unit", "s")
+    for decimals in ("11", "price=11", "price=11,quantity=4"):
+        made = bars_of(trades, "--time-unit", "s", "--decimals", decimals)
+        assert made["close"].to_list() == [4.582e-7]
+    assert "--decimals" in fails(trades, "--time-unit", "s", "--decimals", "13", code=2)
+    assert "--decimals" in fails(trades, "--time-unit", "s", "--decimals", "fine", code=2)
+
+
 # Pipes, URLs, and words
 
 
