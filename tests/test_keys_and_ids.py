@@ -100,15 +100,15 @@ def test_a_column_that_comes_late_is_not_ignored(name: str) -> None:
     values, says = LATE[name]
     before = walk(100).select("timestamp", "price", "quantity", "agg_trade_id")
     after = walk(200)[100:].select(*before.columns, values.alias(name))
-    for trades in (after, after.lazy(), after.to_arrow()):
+    for later in (after, after.lazy(), after.to_arrow()):
         processor = rb.RangeBarProcessor(250)
         processor.push(before)
         state = processor.checkpoint()
         with pytest.raises(rb.RangeBarError, match=says):
-            processor.push(trades)
+            processor.push(later)
         assert processor.checkpoint() == state
         with pytest.raises(rb.RangeBarError, match=says):
-            rb.RangeBarProcessor.from_checkpoint(state).push(trades)
+            rb.RangeBarProcessor.from_checkpoint(state).push(later)
         processor.push(after.drop(name))
     with pytest.raises(rb.RangeBarError, match=says):
         rb.resume_bars(after.lazy(), state)
@@ -219,7 +219,9 @@ def test_ids_join_trades_with_their_bars(
 ) -> None:
     trades = whole_and_exact(drawn)
     options: dict[str, Any] = {**cuts, "by": "symbol", "same_timestamp_close": gate}
-    several = {door: run(trades, rules, incomplete="keep", **options) for door, run in DOORS.items()}
+    options["incomplete"] = "keep"
+    several = {door: run(trades, rules, **options) for door, run in DOORS.items()}
+    del options["incomplete"]
     for rule in rules:
         ids = rb.with_bar_id(trades, rule, **options)
         by_hand = ids.group_by("symbol", "bar_id", maintain_order=True).agg(**OF_A_BAR)
@@ -305,8 +307,10 @@ def test_so_it_is_for_each_key(drawn: pl.DataFrame, rules: list[int]) -> None:
     joined = pl.concat([whole.clear(), *bars])
     for symbol in ("AAA", "BBB", "CCC"):
         # Days of a key follow each other in time, whatever the other keys do.
-        mine = joined.filter(symbol=symbol).with_row_index().sort(
-            pl.col("open_time").dt.date(), "index"
+        mine = (
+            joined.filter(symbol=symbol)
+            .with_row_index()
+            .sort(pl.col("open_time").dt.date(), "index")
         )
         assert_same_bits(whole.filter(symbol=symbol), mine.drop("index"))
 
@@ -315,7 +319,10 @@ def test_bars_that_one_trade_cuts_off_stand_by_their_opening() -> None:
     # The narrow rule's bar opened last, and is asked for first.
     trades = pl.DataFrame(
         {
-            "timestamp": [datetime(2024, 1, 1, hour) for hour in (1, 2, 3)] + [datetime(2024, 1, 2)],
+            "timestamp": [
+                *(datetime(2024, 1, 1, hour) for hour in (1, 2, 3)),
+                datetime(2024, 1, 2),
+            ],
             "price": [100.0, 100.2, 100.2, 100.2],
             "quantity": 1.0,
         }
