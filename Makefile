@@ -60,6 +60,7 @@ lint: $(VENV)/.test ## Formatting, lints and type checks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --pythonpath $(BIN)/python --project tests
 
 format: $(VENV)/.test ## Put the sources into their form
 	cargo fmt

@@ -34,7 +34,7 @@ def batches_of(trades: ArrowStream) -> Iterator[pl.DataFrame]:
 
 def checked_frame(trades: Frame) -> Frame:
     """
-    Refuse what is no Polars frame.
+    Refuse what is not a Polars frame.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Container, Generator
 from typing import Any
 
@@ -14,6 +15,7 @@ __all__ = ["Stop", "run_plan", "with_columns_only"]
 
 
 _POLL_SECONDS = 0.2
+_ABANDONED_SECONDS = 2.0
 
 
 class Stop(threading.Event):
@@ -35,12 +37,16 @@ class _Handoff:
 
     A `queue.Queue(1)`, but one that a giver can be sent home from: without that, whoever stops
     taking would leave a thread of Polars waiting for ever.
+
+    The end of the main thread tells nothing: another may go on taking, as Python waits for it. So
+    a giver leaves only if nobody has come for a while, and says so to whoever comes later.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._things: list[Any] = []
-        self.stop = Stop()
+        self._taken_at = time.monotonic()
+        self.stop = threading.Event()
 
     def put(self, thing: Any) -> None:
         """Hand over `thing`, when there is room; drop it if nobody takes any more."""
@@ -48,14 +54,32 @@ class _Handoff:
             while self._things and not self.stop.is_set():
                 # Not for ever, as nobody wakes a waiter when the program ends.
                 self._changed.wait(_POLL_SECONDS)
+                if self._is_abandoned():
+                    self.stop.set()
             if not self.stop.is_set():
                 self._things.append(thing)
-                self._changed.notify_all()
+            self._changed.notify_all()
+
+    def _is_abandoned(self) -> bool:
+        silence = time.monotonic() - self._taken_at
+        return not threading.main_thread().is_alive() and silence > _ABANDONED_SECONDS
 
     def take(self) -> Any:
+        """
+        What is handed over, once it is.
+
+        Raises
+        ------
+        RuntimeError
+            If the giver has left, so that the rest would be missing.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._things)
+            self._changed.wait_for(lambda: self._things or self.stop.is_set())
+            if not self._things:
+                msg = "the program ended, and nobody took the rest of the bars for a while"
+                raise RuntimeError(msg)
             thing = self._things.pop()
+            self._taken_at = time.monotonic()
             self._changed.notify_all()
             return thing
 

@@ -21,7 +21,7 @@ class PushReport:
     missing : int
         Aggregate trade ids that no trade came for.
     gaps : int
-        Stretches of missing ids.
+        How often ids are missing, neighbours counted once.
     first_gap : tuple of int, or None
         Row of the first trade after a gap, counted from the start of the stream, and the ids
         before and after the gap.

@@ -31,11 +31,11 @@ impl Kind {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Integer | Self::Time => "integer",
-            Self::Number => "number",
-            Self::Price => "number above 0",
-            Self::Quantity => "number from 0 up",
-            Self::Boolean => "boolean",
+            Self::Integer | Self::Time => "an integer",
+            Self::Number => "a number",
+            Self::Price => "a number above 0",
+            Self::Quantity => "a number from 0 up",
+            Self::Boolean => "true or false",
         }
     }
 }
@@ -59,7 +59,7 @@ pub enum Column {
     Booleans(Vec<bool>),
 }
 
-/// Why a line is no trade.
+/// Why a line is not a trade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     /// It has so many fields instead of the right number.
@@ -70,7 +70,7 @@ pub enum Reason {
     Time,
 }
 
-/// The first line that is no trade.
+/// The first line that is not a trade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault<'a> {
     /// Counted from 0.
@@ -82,7 +82,7 @@ pub struct Fault<'a> {
 /// Reads all lines of `text`; the last one needs no newline. Times come out in microseconds.
 ///
 /// # Errors
-/// The first line that is no trade.
+/// The first line that is not a trade.
 pub fn parse<'a>(text: &'a [u8], kinds: &[Kind], times: Times) -> Result<Vec<Column>, Fault<'a>> {
     let lines = newlines(text) + 1;
     let mut columns: Vec<Column> = kinds.iter().map(|kind| Column::empty(*kind, lines)).collect();

@@ -89,7 +89,9 @@ def check_refused(
     assert re.search(says, str(raised)), (call, raised)
 
 
-REFUSED_OPTIONS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+Kinds = type[Exception] | tuple[type[Exception], ...]
+
+REFUSED_OPTIONS: dict[str, tuple[dict[str, Any], Kinds, str]] = {
     "reset in hours": ({"reset": "1h"}, ValueError, "reset must be .*'1h'|\"1h\""),
     "reset of nothing": ({"reset": "0d"}, ValueError, "reset must be"),
     "reset backwards": ({"reset": "-1d"}, ValueError, "reset must be"),
@@ -154,7 +156,7 @@ def test_an_offset_needs_a_reset(tmp_path: Path) -> None:
         check_refused(call, (tmp_path, 250), options, ValueError, "reset_offset")
 
 
-REFUSED_COLUMNS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+REFUSED_COLUMNS: dict[str, tuple[dict[str, Any], Kinds, str]] = {
     "by an expression": ({"by": pl.col("symbol")}, TypeError, "by takes column names"),
     "by expressions": ({"by": [pl.col("symbol")]}, TypeError, "by takes column names"),
     "by a number": ({"by": 1}, TypeError, "by takes column names"),

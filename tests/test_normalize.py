@@ -1,4 +1,6 @@
 """`normalize`: vendors against frames written by hand, times and prices against exact oracles."""
+# Wrong arguments are given on purpose.
+# pyright: reportArgumentType=false
 
 from __future__ import annotations
 

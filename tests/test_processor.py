@@ -192,6 +192,7 @@ def test_single_trades_are_the_same_as_frames():
 def test_single_trades_with_two_keys_and_aware_times():
     zone = timezone(timedelta(hours=2))
     processor = rb.RangeBarProcessor(250, by=["venue", "symbol"])
+    bars = None
     for i, price in enumerate([100.0, 101.0]):
         bars = processor.push_trade(
             timestamp=datetime(2024, 1, 1, 2, i, tzinfo=zone),
@@ -323,7 +324,8 @@ class TestCheckpointTexts:
         folder = REPOSITORY / "tests" / "checkpoints"
         text = (folder / "version-1.json").read_text()
         trades = pl.read_csv(folder / "version-1.trades.csv", schema=spread(1).schema)
-        first = rb.range_bars(trades[:150], [100, 250], **{**OPTIONS, "incomplete": "drop"})
+        closed: dict[str, Any] = {**OPTIONS, "incomplete": "drop"}
+        first = rb.range_bars(trades[:150], [100, 250], **closed)
         processor = rb.RangeBarProcessor.from_checkpoint(text)
         bars = pl.concat([processor.push(trades[150:]), processor.finish()])
         want = rb.range_bars(trades, [100, 250], **OPTIONS)

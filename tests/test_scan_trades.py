@@ -163,8 +163,7 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     good = write(tmp_path / "t.csv", HEADER + LINES)
     other = write(tmp_path / "o.csv", "price,timestamp,quantity,symbol\n1,2,3,A\n")
     (tmp_path / "p.parquet").write_bytes(b"")
-    source: Any
-    for source, options, error, message in (
+    cases: tuple[tuple[Any, dict[str, Any], type[Exception], str], ...] = (
         ("s3://bucket/t.csv", {}, ValueError, "is a URL"),
         (tmp_path, {}, IsADirectoryError, "is a folder: name its files"),
         (tmp_path / "no.csv", {}, FileNotFoundError, "no such file"),
@@ -188,7 +187,8 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
             "column 'symbol', value null: a line has nothing there",
         ),
         (write(tmp_path / "d.csv", HEADER + "01/05/2024,1,1,A\n"), {}, PolarsError, "time_format="),
-    ):
+    )
+    for source, options, error, message in cases:
         with pytest.raises(error, match=message):
             rb.scan_trades(source, **options).collect()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -39,6 +40,9 @@ class BarArguments:
     on_overlap
         What to do about trades whose ids were there before: refuse them, or leave them out.
         Default: error, and skip in update.
+    decimals
+        Decimals of prices and quantities, 0 to 12: 10, or apart as price=10,quantity=8.
+        Default: 8.
     """
 
     rule: Annotated[
@@ -50,6 +54,7 @@ class BarArguments:
     reset_offset: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     max_gap: str | None = None
     on_overlap: Literal["error", "skip"] | None = None
+    decimals: str | None = None
 
     def keywords(self) -> dict[str, Any]:
         """Return the keywords of `range_bars`."""
@@ -60,7 +65,19 @@ class BarArguments:
             "reset_offset": self.reset_offset,
             "max_gap": self.max_gap,
             **({} if self.on_overlap is None else {"on_overlap": self.on_overlap}),
+            **({} if self.decimals is None else {"decimals": self._decimals(self.decimals)}),
         }
+
+    @staticmethod
+    def _decimals(text: str) -> int | dict[str, int]:
+        if text.isdecimal():
+            return int(text)
+        each = re.fullmatch(r"(price|quantity)=(\d+)(?:,(price|quantity)=(\d+))?", text)
+        if each is None or each[1] == each[3]:
+            msg = f"--decimals must be a whole number or price=10,quantity=8, got {text!r}"
+            raise ValueError(msg)
+        pairs = ((each[1], each[2]), (each[3], each[4]))
+        return {name: int(number) for name, number in pairs if name is not None}
 
     @property
     def rules(self) -> list[int | str] | int | str:

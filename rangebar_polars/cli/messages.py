@@ -24,7 +24,7 @@ _OPTIONS: Final = frozenset(
 )
 # Names of options that are not names of columns, too.
 _BARE: Final = re.compile(
-    r"^(?:reset|incomplete)\b|\b(?:"
+    r"^(?:reset|incomplete|decimals)\b|\b(?:"
     + "|".join(field.name for field in fields(BarArguments) if "_" in field.name)
     + r")\b(?![='])"
 )

@@ -6,6 +6,7 @@ import difflib
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -75,8 +76,10 @@ def _sink(bars: pl.LazyFrame, path: Path) -> Callable[[Path], object]:
 def _pipe(bars: pl.LazyFrame) -> None:
     out = sys.stdout.buffer
     out.write(pl.DataFrame(schema=bars.collect_schema()).write_csv().encode())
-    for frame in run_plan(bars, lambda frame: frame):
-        out.write(frame.write_csv(include_header=False).encode())
+    # Closed at once where the reader has gone, so that no trade is read in vain.
+    with closing(run_plan(bars, lambda frame: frame)) as frames:
+        for frame in frames:
+            out.write(frame.write_csv(include_header=False).encode())
     out.flush()
 
 

@@ -156,11 +156,18 @@ def check_same_dtypes(first: Footer, second: Footer) -> None:
             raise RangeBarError(msg)
 
 
-def exact_sums(encoded: pl.DataFrame) -> dict[str, int]:
-    """Sum what stands for prices and quantities, as integers: a changed bit changes a sum."""
+def exact_sums(encoded: pl.DataFrame, first_row: int) -> dict[str, int]:
+    """Sum what stands for prices, quantities and flags: a changed bit changes a sum.
+
+    Of flags the numbers of the rows are summed that are set, counted in the file from 1:
+    ``first_row`` is the number of rows before these. pyarrow writes no checksum for their pages.
+    """
     sums = {"price": int_sum(encoded[UNITS])}
     if "quantity" in encoded.columns:
         sums["quantity"] = bit_sum(encoded["quantity"])
+    numbers = pl.int_range(first_row + 1, first_row + encoded.height + 1, eager=True)
+    for flags in encoded.select(pl.col(pl.Boolean)).iter_columns():
+        sums[flags.name] = int(numbers.filter(flags.fill_null(False)).sum())
     return sums
 
 
@@ -229,7 +236,7 @@ class DayWriter:
         known = self.times if self.rows else (first, last)
         self.times = (min(known[0], first), max(known[1], last))
         self.divisor = int(batch[DIVISOR][0])
-        for name, total in exact_sums(batch).items():
+        for name, total in exact_sums(batch, self.rows).items():
             self._sums[name] = self._sums.get(name, 0) + total
         self.rows += batch.height
         table = batch.to_arrow()

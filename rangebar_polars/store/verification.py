@@ -136,10 +136,10 @@ def _content_problems(day: date, footer: Footer) -> Iterator[str]:
         yield from _group_problems(group, footer, rows, last_id)
         seen[0].add(group[ID])
         seen[1].add(group["timestamp"].to_physical())
+        for name, total in exact_sums(group, rows).items():
+            sums[name] = sums.get(name, 0) + total
         rows += group.height
         last_id = group[ID][-1]
-        for name, total in exact_sums(group).items():
-            sums[name] = sums.get(name, 0) + total
     if rows != footer.rows:
         yield f"{rows} rows, {footer.rows} were noted"
     for name, total in sums.items():

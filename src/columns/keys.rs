@@ -210,7 +210,7 @@ impl Keys {
     /// The key columns of the given key numbers.
     ///
     /// # Errors
-    /// If a number is none of a key.
+    /// If a number belongs to no key.
     pub fn columns(&self, numbers: Vec<u32>) -> Result<Vec<Column>, Error> {
         let index = IdxCa::from_vec(PlSmallStr::EMPTY, numbers);
         Ok(self.rows.take(&index)?.into_columns())

@@ -12,7 +12,7 @@ use super::error::to_python;
 use crate::columns::error::Error;
 use crate::csv::{Column, Kind, Reason, Times, parse};
 
-/// A line that is no trade: its number in the block from 0, the line, and why. No reason is given
+/// A line that is not a trade: its number in the block from 0, the line, and why. No reason is given
 /// for a time beyond the limits, which only the caller can put into words.
 type Fault = (usize, Vec<u8>, Option<String>);
 
@@ -44,7 +44,7 @@ pub fn parse_csv(
                     Some(format!("expected {} fields, got {found}", fields.len()))
                 }
                 Reason::Field(place) => {
-                    Some(format!("{} is no {}", fields[place].0, kinds[place].name()))
+                    Some(format!("{} is not {}", fields[place].0, kinds[place].name()))
                 }
                 Reason::Time => None,
             };

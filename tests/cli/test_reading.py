@@ -231,6 +231,16 @@ def test_trades_that_come_again() -> None:
     assert made["volume"].to_list() == [3.0]
 
 
+def test_prices_finer_than_eight_decimals() -> None:
+    trades = HEADER + "1700000000,4.567e-7,1\n1700000001,4.582e-7,1\n"
+    assert "--decimals" in fails(trades, "--time-unit", "s")
+    for decimals in ("11", "price=11", "price=11,quantity=4"):
+        made = bars_of(trades, "--time-unit", "s", "--decimals", decimals)
+        assert made["close"].to_list() == [4.582e-7]
+    assert "--decimals" in fails(trades, "--time-unit", "s", "--decimals", "13", code=2)
+    assert "--decimals" in fails(trades, "--time-unit", "s", "--decimals", "fine", code=2)
+
+
 # Pipes, URLs, and words
 
 
@@ -243,17 +253,20 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
     for arguments in (["-o", "-"], ["--rows", "300000", "--show", "all"]):
         read, write = os.pipe()
         command = ["bars", "t.parquet", "--time-unit", "s", *arguments]
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-m", "rangebar_polars.cli", *command],
             env=child_environment(),
             cwd=tmp_path,
             stdout=write,
             stderr=subprocess.PIPE,
-        )
-        os.close(write)
-        assert os.read(read, 100)
-        os.close(read)
-        _, error = process.communicate(timeout=120)
+        ) as process:
+            try:
+                os.close(write)
+                assert os.read(read, 100)
+                os.close(read)
+                _, error = process.communicate(timeout=120)
+            finally:
+                process.kill()
         assert error == b""
         assert process.returncode == 0
     # And one that never reads at all.
@@ -321,7 +334,7 @@ def test_a_table_fits_the_terminal(tmp_path: Path) -> None:
     import termios
 
     (tmp_path / "t.csv").write_text(HEADER + "1700000000.4,61837.63,1\n1700000001,62837.65,1\n")
-    shown = {}
+    shown: dict[int, list[str]] = {}
     for width in (80, 200):
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))

@@ -27,9 +27,8 @@ KILLS = 50
 # The folder syncs of a commit are slowed down, or it would be over before a kill could hit it;
 # and its beginning is announced, so that some kills can be aimed at it.
 CHILD = """
-import sys, time
+import os, sys, time
 from datetime import date
-from pathlib import Path
 import polars as pl
 from rangebar_polars.store import Origin, TradeStore
 from rangebar_polars.store import commit
@@ -44,7 +43,7 @@ def announced(*arguments):
     carry_out(*arguments)
 commit._carry_out = announced
 store, frame = TradeStore(sys.argv[1]), pl.scan_parquet(sys.argv[2])
-origin = Origin(Path(sys.argv[2]).name, "0" * 64, date(2024, 1, 1), date(2024, 1, 1))
+origin = Origin(os.path.basename(sys.argv[2]), "0" * 64, date(2024, 1, 1), date(2024, 1, 1))
 print("ready", flush=True)
 store.write("BTC", frame, origin=origin, on_conflict="replace")
 print("done", flush=True)

@@ -116,7 +116,7 @@ def test_every_symbol_is_kept_apart_and_read_back_by_all(tmp_path: Path) -> None
     assert store.verify().is_empty()
     expected = sorted((symbol, number) for number, symbol in enumerate(REAL))
     folder = store.root / "trades"
-    keys = dict.fromkeys(("source", "symbol", "month"), pl.String)
+    keys = pl.Schema(dict.fromkeys(("source", "symbol", "month"), pl.String))
     plain = pl.scan_parquet(folder, hive_schema=keys).select("symbol", "number").unique()
     assert sorted(plain.collect().rows()) == expected
     folders = [p.name.casefold() for p in folder.glob("*/*")]

@@ -166,8 +166,9 @@ class TestExact:
 
         def fits(value: Decimal) -> bool:
             digits = value.normalize().as_tuple()
-            units = int("".join(map(str, digits.digits))) * 10 ** max(0, digits.exponent)
-            return units < 2**52 and -digits.exponent <= 22
+            exponent = int(digits.exponent)
+            units = int("".join(map(str, digits.digits))) * 10 ** max(0, exponent)
+            return units < 2**52 and -exponent <= 22
 
         if all(fits(value) for value in values):
             assert to_stored(batch, 0, Columns())["quantity"].to_list() == list(map(float, values))

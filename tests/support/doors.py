@@ -44,11 +44,13 @@ def bars_expression(trades: pl.DataFrame, threshold: int, **options: Any) -> pl.
     present: dict[str, Any] = {name: name for name in OPTIONAL if name in trades.columns}
     present.update(options.pop("columns", {}))
     options.pop("by", None)
-    return rb.bars(rule=threshold, **{**present, **options})
+    present.update(options)
+    return rb.bars(rule=threshold, **present)
 
 
-def eager(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
-    return rb.range_bars(trades, threshold, **{"by": None, **options})
+def eager(trades: Any, threshold: Any, **options: Any) -> Any:
+    given: dict[str, Any] = {"by": None, **options}
+    return rb.range_bars(trades, threshold, **given)
 
 
 def lazy(engine: EngineType) -> Door:
@@ -69,18 +71,20 @@ def expression(engine: EngineType) -> Door:
 def push(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
     """All at once, but in the two parts that a checkpoint between them makes."""
     middle = trades.height // 2
-    processor = rb.RangeBarProcessor(threshold, **{"by": None, **options})
+    given: dict[str, Any] = {"by": None, **options}
+    processor = rb.RangeBarProcessor(threshold, **given)
     first = processor.push(trades[:middle])
     processor = rb.RangeBarProcessor.from_checkpoint(processor.checkpoint())
     return pl.concat([first, processor.push(trades[middle:]), processor.finish()])
 
 
 def arrow(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
-    return rb.range_bars(trades.to_arrow(), threshold, **{"by": None, **options})
+    return eager(trades.to_arrow(), threshold, **options)
 
 
-def ids_eager(trades: pl.DataFrame, threshold: Any, **options: Any) -> pl.DataFrame:
-    return rb.with_bar_id(trades, threshold, **{"by": None, **options})
+def ids_eager(trades: Any, threshold: Any, **options: Any) -> Any:
+    given: dict[str, Any] = {"by": None, **options}
+    return rb.with_bar_id(trades, threshold, **given)
 
 
 def ids_lazy(engine: EngineType) -> Door:

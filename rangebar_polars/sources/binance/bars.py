@@ -77,7 +77,7 @@ def get_range_bars(
         As in `scan_binance`.
     report
         A `FetchReport` to be filled in by the next run (one symbol only).
-    reset, reset_offset, max_gap, same_timestamp_close, incomplete, time_unit, on_overlap
+    reset, reset_offset, max_gap, time_unit, incomplete, same_timestamp_close, decimals, on_overlap
         As in `range_bars`. Days are UTC. With a reset the bars of a period do not depend on where
         the range begins, but for their ``bar_id``.
     store, missing, recent, checksum, revalidate, base_url, rest_url, client, retries
@@ -161,7 +161,7 @@ def get_n_range_bars(
         As in `scan_binance`.
     reset
         ``"1d"`` or ``"1mo"``.
-    max_gap, same_timestamp_close, incomplete, time_unit, on_overlap
+    max_gap, time_unit, incomplete, same_timestamp_close, decimals, on_overlap
         As in `range_bars`. ``reset_offset`` does not go with days read backwards.
     store, missing, recent, checksum, revalidate, base_url, rest_url, client, retries
         As in `scan_binance`. With ``missing="skip"`` days without trades are passed over, and

@@ -132,10 +132,9 @@ def test_a_month_whose_last_days_are_not_published_yet(
     assert_frame_equal(plan.collect(), last_of(expected, 10), check_exact=True)
     # A hole before that is no delay.
     next(server.root.rglob(f"*{february[1]}.zip.CHECKSUM")).unlink()
+    elsewhere: dict[str, Any] = {**options, "store": TradeStore(server.root)}
     with pytest.raises(MissingDaysError, match=str(february[1])):
-        get_n_range_bars(
-            "BTCUSDT", 10, None, 50, reset="1mo", **{**options, "store": TradeStore(server.root)}
-        ).collect()
+        get_n_range_bars("BTCUSDT", 10, None, 50, reset="1mo", **elsewhere).collect()
 
 
 def test_a_hole_is_an_error(server: ArchiveServer, options: dict[str, Any]) -> None:
