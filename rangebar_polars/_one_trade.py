@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from datetime import date, datetime
+from fractions import Fraction
 from typing import Any, Final, SupportsIndex, cast
 
 import polars as pl
@@ -13,7 +14,7 @@ from rangebar_polars._time import UNITS_PER_SECOND, instant_us
 from rangebar_polars.columns import Auto, TradeColumns
 from rangebar_polars.exceptions import InvalidTradeError
 
-__all__ = ["guessed_schema", "key_values_of", "ticks_of"]
+__all__ = ["guessed_schema", "key_values_of", "ticks_of", "too_large"]
 
 _DTYPES: Final[dict[str, pl.DataType]] = {
     "price": pl.Float64(),
@@ -23,6 +24,17 @@ _DTYPES: Final[dict[str, pl.DataType]] = {
     "first_trade_id": pl.Int64(),
     "last_trade_id": pl.Int64(),
 }
+
+
+_NANOSECONDS: Final[dict[str, int | Fraction]] = {
+    "h": 3600 * 10**9,
+    "m": 60 * 10**9,
+    **{unit: 10**9 // per_second for unit, per_second in UNITS_PER_SECOND.items()},
+    "ps": Fraction(1, 10**3),
+    "fs": Fraction(1, 10**6),
+    "as": Fraction(1, 10**9),
+}
+"""Of numpy's units that say a time of day."""
 
 
 def guessed_schema(
@@ -80,10 +92,13 @@ def ticks_of(timestamp: object, column: str, dtype: pl.DataType, time_unit: Time
     Raises
     ------
     TypeError
-        For anything else, or if the column holds integers and nobody said of what.
+        For anything else, such as a date, or if the column holds integers and nobody said of what.
     rangebar_polars.exceptions.InvalidTradeError
-        For a time that the unit would cut short.
+        For a time that the unit would cut short, or a NaT.
     """
+    if timestamp != timestamp:  # The NaT of pandas and of numpy, and nothing else that may be here.
+        msg = f"column '{column}': timestamp must not be null, got NaT"
+        raise InvalidTradeError(msg, column, -1, "NaT")
     if hasattr(timestamp, "__index__") and not isinstance(timestamp, bool):
         return operator.index(cast("SupportsIndex", timestamp))
     nanoseconds = _nanoseconds(timestamp, column, dtype)
@@ -101,22 +116,46 @@ def ticks_of(timestamp: object, column: str, dtype: pl.DataType, time_unit: Time
     return ticks
 
 
-def _nanoseconds(timestamp: object, column: str, dtype: pl.DataType) -> int:
+def _numpy_time(timestamp: Any) -> tuple[str, int]:
+    """The unit of a `numpy.datetime64` and how many of them, as no cast can wrap; else no unit."""
+    if type(timestamp).__name__ != "datetime64":
+        return "", 0
+    import numpy as np  # noqa: PLC0415 - only for those who have it: the value is numpy's own
+
+    unit, each = np.datetime_data(timestamp.dtype)
+    return unit, int(timestamp.astype(np.int64)) * each
+
+
+def _nanoseconds(timestamp: object, column: str, dtype: pl.DataType) -> int | Fraction:
     """Nanoseconds since 1970."""
     if isinstance(timestamp, datetime):
         # A naive time is taken as it stands, as Polars does. A pandas.Timestamp is a datetime with
         # some nanoseconds more.
         return instant_us(timestamp) * 1000 + int(getattr(timestamp, "nanosecond", 0))
-    if type(timestamp).__name__ == "datetime64":
-        count: Any = timestamp
-        try:
-            return int(count.astype("datetime64[ns]").astype("int64"))
-        except (TypeError, ValueError, OverflowError) as error:
-            msg = f"timestamp {timestamp!r} cannot be read as a time: {error}"
-            raise TypeError(msg) from error
-    if isinstance(timestamp, date):
+    unit, count = _numpy_time(timestamp)
+    if unit in _NANOSECONDS:
+        return count * _NANOSECONDS[unit]
+    if unit or isinstance(timestamp, date):
         msg = f"timestamp must say a time of day, got the date {timestamp}; pass a datetime"
         raise TypeError(msg)
     wanted = "a datetime or an integer" if isinstance(dtype, pl.Datetime) else "an integer"
     msg = f"timestamp must be {wanted} for the column '{column}', got {timestamp!r}"
     raise TypeError(msg)
+
+
+def too_large(numbers: dict[str, object], columns: dict[str, str]) -> InvalidTradeError:
+    """
+    The error for a trade with a number of more than 64 bits.
+
+    `numbers` are its values by part, the time in units of the time column.
+    """
+    for role, column in columns.items():
+        value: Any = numbers.get(role)
+        if hasattr(value, "__index__") and not -(2**63) <= operator.index(value) < 2**63:
+            # Python refuses to write integers of thousands of digits.
+            bits = operator.index(value).bit_length()
+            shown = str(value) if bits < 1000 else f"an integer of {bits} bits"
+            msg = f"column '{column}': {role} is beyond what 64 bits can hold, got {shown}"
+            return InvalidTradeError(msg, column, -1, shown)
+    msg = "a number of the trade is beyond what 64 bits can hold"
+    return InvalidTradeError(msg)

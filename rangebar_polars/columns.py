@@ -161,10 +161,18 @@ class TradeColumns:
             have = ", ".join(f"'{name}'" for name in schema)
             msg = f"{'; '.join(missing)} (the columns are {have})"
             raise ColumnNotFoundError(msg)
-        self._check_side(schema)
+        self.check_side(schema)
         return found
 
-    def _check_side(self, schema: Mapping[str, pl.DataType]) -> None:
+    def check_side(self, schema: Mapping[str, pl.DataType]) -> None:
+        """
+        Refuse trades with a text `side` and nothing that says the same.
+
+        Raises
+        ------
+        rangebar_polars.exceptions.RangeBarError
+            If there is one, and nobody said to ignore it.
+        """
         unknown = isinstance(self.is_buyer_maker, Auto) and "is_buyer_maker" not in schema
         if self.side is None or not unknown or not isinstance(schema.get("side"), _TEXT):
             return

@@ -14,7 +14,7 @@ import polars as pl
 from rangebar_polars import _internal
 from rangebar_polars._arrow import ArrowStream, batches_of
 from rangebar_polars._ipc import pack, unpack
-from rangebar_polars._one_trade import guessed_schema, key_values_of, ticks_of
+from rangebar_polars._one_trade import guessed_schema, key_values_of, ticks_of, too_large
 from rangebar_polars._options import BarOptions, Overlap, TradeKeywords, shows_keywords
 from rangebar_polars._plan import run_plan, with_columns_only
 from rangebar_polars.columns import AUTO, Auto, By, TradeColumns, check_by, keys_of
@@ -86,6 +86,7 @@ class RangeBarProcessor:
         self._lock = threading.RLock()
         self._machine: _internal.BarStream | None = None
         self._schema = pl.Schema()
+        self._columns_seen: list[str] = []
         self._roles: dict[str, str] = {}
         self._empty: pl.DataFrame | None = None
         self._key_numbers: dict[object, int] = {}
@@ -151,6 +152,7 @@ class RangeBarProcessor:
                 f"column '{missing[0]}' was in the trades before, and is not now (there are {have})"
             )
             raise pl.exceptions.ColumnNotFoundError(msg)
+        self._columns.check_side(schema)
         return self._machine
 
     def push(self, trades: pl.DataFrame | pl.LazyFrame | ArrowStream) -> pl.DataFrame:
@@ -185,16 +187,14 @@ class RangeBarProcessor:
 
     def _push_frame(self, trades: pl.DataFrame) -> pl.DataFrame:
         machine = self._machine
-        if machine is None or self._finished:
+        columns = trades.columns
+        if machine is None or self._finished or columns != self._columns_seen:
+            # Only here: reading the schema ahead of every push would cost as much as a small one.
             machine = self._going(trades.schema)
+            self._columns_seen = columns
         # Made when asked for: it would cost as much as all the rest of a small push.
         self._report = None
-        try:
-            bars = machine.push(trades)
-        except pl.exceptions.ColumnNotFoundError:
-            # Reading the schema ahead of every push would cost as much again.
-            self._going(trades.schema)
-            raise
+        bars = machine.push(trades)
         return bars if bars is not None else self._no_bars()
 
     def _push_batches(self, trades: pl.LazyFrame | ArrowStream) -> pl.DataFrame:
@@ -271,31 +271,35 @@ class RangeBarProcessor:
         rangebar_polars.exceptions.InvalidTradeError
             For a bad trade; the state is then as it was.
         """
-        machine = self._machine
-        if machine is None or self._finished:
-            given = {
-                "timestamp": timestamp,
-                "price": price,
-                "quantity": quantity,
-                "is_buyer_maker": is_buyer_maker,
-                "agg_trade_id": agg_trade_id,
-                "first_trade_id": first_trade_id,
-                "last_trade_id": last_trade_id,
-            }
-            machine = self._first_trade(given, key)
         with self._lock:
+            machine = self._machine
+            first = machine is None or self._finished
             number, new = 0, False
-            if self._by is None:
-                if key is not None:
-                    msg = "key= needs key columns: make the processor with by='...'"
-                    raise TypeError(msg)
-            else:
-                known = self._key_numbers.get(key)
-                number, new = (known, False) if known is not None else self._new_key(machine, key)
-            ticks = timestamp if type(timestamp) is int else self._ticks(timestamp)
-            self._report = None
+            ticks: int | None = None
             try:
-                bars = machine.push_trade(
+                if machine is None or self._finished:
+                    given = {
+                        "timestamp": timestamp,
+                        "price": price,
+                        "quantity": quantity,
+                        "is_buyer_maker": is_buyer_maker,
+                        "agg_trade_id": agg_trade_id,
+                        "first_trade_id": first_trade_id,
+                        "last_trade_id": last_trade_id,
+                    }
+                    machine = self._first_trade(given, key)
+                if self._by is None:
+                    if key is not None:
+                        msg = "key= needs key columns: make the processor with by='...'"
+                        raise TypeError(msg)
+                else:
+                    known = self._key_numbers.get(key)
+                    number, new = (
+                        (known, False) if known is not None else self._new_key(machine, key)
+                    )
+                ticks = timestamp if type(timestamp) is int else self._ticks(timestamp)
+                self._report = None
+                return machine.push_trade(
                     number,
                     ticks,
                     price,
@@ -305,12 +309,24 @@ class RangeBarProcessor:
                     first_trade_id,
                     last_trade_id,
                 )
-            except BaseException:
-                if new:
+            except BaseException as error:
+                # A trade that is refused leaves no trace.
+                if new and machine is not None:
                     machine.forget_key()
                     del self._key_numbers[key]
+                if first and not self._finished:
+                    self._machine = None
+                if isinstance(error, OverflowError):
+                    numbers: dict[str, object] = {
+                        "timestamp": ticks,
+                        "price": price,
+                        "quantity": quantity,
+                        "agg_trade_id": agg_trade_id,
+                        "first_trade_id": first_trade_id,
+                        "last_trade_id": last_trade_id,
+                    }
+                    raise too_large(numbers, self._roles) from error
                 raise
-            return bars
 
     def _first_trade(self, given: dict[str, Any], key: object) -> _internal.BarStream:
         """Guess what trades look like from the first of them."""

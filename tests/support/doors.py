@@ -117,5 +117,5 @@ DOORS: dict[str, Door] = {
 BAR_DOORS: dict[str, Door] = {**DOORS, "processor": push, "Arrow": arrow}
 """All that make bars of a frame in memory."""
 
-KEYED_DOORS: dict[str, Door] = {**FRAME_DOORS, "processor": push, "Arrow": arrow}
+KEYED_DOORS: dict[str, Door] = {**FRAME_DOORS, "processor": push}
 """Those of them that take keys."""
