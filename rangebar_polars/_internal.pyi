@@ -8,13 +8,15 @@ __all__ = [
     "ArrowBatches",
     "BarStream",
     "Checkpoint",
-    "SavedState",
     "__version__",
     "bar_columns",
     "check_options",
     "check_rule",
     "parse_csv",
 ]
+
+def _panic_next(place: str | None) -> None:
+    """For tests: who next comes to this place panics."""
 
 __version__: str
 
@@ -66,22 +68,22 @@ class BarStream:
         """Count the ids that are missing, for `report`."""
     def report(self) -> tuple[int, int, int, int, tuple[int, int, int] | None]:
         """Of the last push: rows, skipped, missing ids, gaps, the first gap's row and ids."""
-    def save(self) -> SavedState:
-        """The state, to go back to."""
-    def go_back(self, saved: SavedState) -> None:
-        """Goes back to a state."""
+    def copy(self) -> BarStream:
+        """The same state once more, to change apart from this one."""
+    def take_over(self, other: BarStream) -> None:
+        """Takes on the state of another."""
     def last_time(self) -> int | None:
         """Time of the last trade, where there are no keys."""
     def keys(self) -> pl.DataFrame | None:
         """The keys seen, in their order."""
     def checkpoint(self, options: str, schema: str | None, keys: str | None) -> Checkpoint:
-        """The state; `options` is JSON, the others are what `resume` wants back."""
+        """The state; all of these are JSON."""
     def resume(self, checkpoint: Checkpoint, keys: pl.DataFrame | None) -> None:
         """Takes on the state of a checkpoint."""
-    def key_number(self, frame: pl.DataFrame) -> tuple[int, bool]:
-        """Number of the key in the only row of `frame`, and whether it is new."""
-    def forget_key(self) -> None:
-        """Forgets the newest key."""
+    def resumed_at(self) -> list[int | None]:
+        """Last time of each key in the checkpoint that was resumed."""
+    def set_resumed_at(self, times: list[int | None]) -> None:
+        """Takes on what `resumed_at` was."""
     def push_trade(
         self,
         key: int,
@@ -94,14 +96,22 @@ class BarStream:
         last_trade_id: int | None,
     ) -> pl.DataFrame | None:
         """The bars that one trade closes, if any."""
+    def push_trade_of(
+        self,
+        frame: pl.DataFrame,
+        timestamp: int | None,
+        price: float,
+        quantity: float | None,
+        is_buyer_maker: bool | None,
+        agg_trade_id: int | None,
+        first_trade_id: int | None,
+        last_trade_id: int | None,
+    ) -> tuple[int, pl.DataFrame | None]:
+        """As `push_trade`, of the key in the only row of `frame`; also the key's number."""
     def empty(self) -> pl.DataFrame:
         """A frame of no bars, for its schema."""
     def needs(self) -> list[str]:
         """The parts of the input that the wanted columns are made of."""
-
-@final
-class SavedState:
-    """A state to go back to."""
 
 @final
 class ArrowBatches:
@@ -130,7 +140,7 @@ class Checkpoint:
         """The options, as JSON."""
     @property
     def schema(self) -> str | None:
-        """Names and dtypes of the trades, as they were packed; None before the first trade."""
+        """Names and dtypes of the trades, as JSON; None before the first trade."""
     @property
     def keys(self) -> str | None:
-        """The keys, as the caller packed them."""
+        """The keys, as JSON; None without key columns."""

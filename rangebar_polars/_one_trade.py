@@ -8,13 +8,14 @@ from fractions import Fraction
 from typing import Any, Final, SupportsIndex, cast
 
 import polars as pl
+from polars.exceptions import PolarsError
 
 from rangebar_polars._options import TimeUnit
 from rangebar_polars._time import UNITS_PER_SECOND, instant_us
 from rangebar_polars.columns import Auto, TradeColumns
-from rangebar_polars.exceptions import InvalidTradeError
+from rangebar_polars.exceptions import InvalidTradeError, RangeBarError
 
-__all__ = ["guessed_schema", "key_values_of", "ticks_of", "too_large"]
+__all__ = ["cache_key", "guessed_schema", "key_row", "ticks_of", "too_large"]
 
 _DTYPES: Final[dict[str, pl.DataType]] = {
     "price": pl.Float64(),
@@ -37,13 +38,18 @@ _NANOSECONDS: Final[dict[str, int | Fraction]] = {
 """Of numpy's units that say a time of day."""
 
 
+_CACHED: Final = frozenset({str, int, bool, bytes, type(None)})
+"""Types whose values equal no others of their type."""
+
+
 def guessed_schema(
     columns: TradeColumns,
     given: dict[str, Any],
     by: list[str] | None,
-    key_values: tuple[object, ...],
+    key: object,
 ) -> pl.Schema:
     """What trades look like, by the first of them: `given` holds its values by part."""
+    key_values = _key_values(key, by)
     schema: dict[str, pl.DataType] = {}
     for role, name in vars(columns).items():
         column = role if isinstance(name, Auto) else name
@@ -64,7 +70,7 @@ def _time_dtype(value: object) -> pl.DataType:
     return pl.Datetime("ns") if type(value).__name__ == "datetime64" else pl.Int64()
 
 
-def key_values_of(key: object, by: list[str] | None) -> tuple[object, ...]:
+def _key_values(key: object, by: list[str] | None) -> tuple[object, ...]:
     """
     A value for each key column.
 
@@ -80,6 +86,66 @@ def key_values_of(key: object, by: list[str] | None) -> tuple[object, ...]:
         msg = f"key must have a value for each of {by}, got {key!r}"
         raise TypeError(msg)
     return values
+
+
+def cache_key(key: object) -> object:
+    """
+    What stands for a key in a dict, where nothing else equals it; else None.
+
+    To Python 1, 1.0 and True are the same, and so are the two times of a clock that is set back. A
+    text stands for itself.
+    """
+    if type(key) is str:
+        return key
+    if type(key) in _CACHED:
+        return type(key), key
+    if type(key) is tuple:
+        values = cast("tuple[object, ...]", key)
+        types = tuple(map(type, values))
+        return (types, values) if _CACHED.issuperset(types) else None
+    return None
+
+
+def key_row(key: object, by: list[str], schema: pl.Schema) -> pl.DataFrame:
+    """
+    A row of the key columns.
+
+    Raises
+    ------
+    TypeError, rangebar_polars.exceptions.RangeBarError
+        For a key that the columns cannot hold as it is.
+    """
+    values = _key_values(key, by)
+    return pl.DataFrame(
+        [_key_column(name, value, schema[name]) for name, value in zip(by, values, strict=True)]
+    )
+
+
+def _key_column(name: str, value: object, dtype: pl.DataType) -> pl.Series:
+    given = pl.Series(name, [value])
+    if given.dtype == dtype:
+        return given
+    if _family(given.dtype) == _family(dtype) or value is None:
+        try:
+            column = given.cast(dtype, strict=True)
+            # Neither rounded nor cut short.
+            if column.cast(given.dtype, strict=True).equals(given, null_equal=True):
+                return column
+        except PolarsError:
+            pass
+    msg = f"column '{name}': key {value!r} is no value of {dtype}, which the column has"
+    raise RangeBarError(msg)
+
+
+def _family(dtype: pl.DataType) -> object:
+    """Dtypes of a family have values in common."""
+    if dtype.is_integer():
+        return "integer"
+    if dtype.is_float():
+        return "float"
+    if isinstance(dtype, (pl.String, pl.Categorical, pl.Enum)):
+        return "text"
+    return type(dtype), isinstance(dtype, pl.Datetime) and dtype.time_zone is None
 
 
 def ticks_of(timestamp: object, column: str, dtype: pl.DataType, time_unit: TimeUnit | None) -> int:

@@ -35,11 +35,22 @@ def _call(
         plugin_path=_PLUGIN,
         function_name=function,
         args=list(present.values()),
-        kwargs={"options": options.to_json(), "roles": list(present)},
+        kwargs={
+            "options": options.to_json(),
+            "roles": list(present),
+            "names": [_name(role, column) for role, column in present.items()],
+        },
         # Never elementwise: Polars would then call it batch by batch, and bars would be cut.
         is_elementwise=False,
         changes_length=changes_length,
     ).alias(function)
+
+
+def _name(role: str, column: IntoExprColumn) -> str:
+    """What messages call a column: within a group, Polars tells no names."""
+    if isinstance(column, pl.Expr):
+        return column.meta.output_name(raise_if_undetermined=False) or role
+    return column if isinstance(column, str) else (column.name or role)
 
 
 P = ParamSpec("P")

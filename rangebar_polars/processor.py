@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import polars as pl
 
 from rangebar_polars import _internal
 from rangebar_polars._arrow import ArrowStream, batches_of
-from rangebar_polars._ipc import pack, unpack
-from rangebar_polars._one_trade import guessed_schema, key_values_of, ticks_of, too_large
+from rangebar_polars._made_with import MadeWith
+from rangebar_polars._one_trade import cache_key, guessed_schema, key_row, ticks_of, too_large
 from rangebar_polars._options import BarOptions, Overlap, TradeKeywords, shows_keywords
+from rangebar_polars._plain import column_to_plain, schema_to_plain
 from rangebar_polars._plan import run_plan, with_columns_only
-from rangebar_polars.columns import AUTO, Auto, By, TradeColumns, check_by, keys_of
+from rangebar_polars.columns import AUTO, Auto, TradeColumns, check_by, keys_of
 from rangebar_polars.exceptions import CheckpointError, RangeBarError
 from rangebar_polars.reports import PushReport
 from rangebar_polars.rules import IntoRule
@@ -26,6 +27,53 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["RangeBarProcessor"]
+
+_FINISHED: Final = "this processor is finished; make a new one, or keep a checkpoint from before"
+_BUSY: Final = (
+    "this processor is in the middle of a push of several batches on this very thread, which a "
+    "signal handler or the source of the trades has interrupted: push once that has returned"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """
+    All that there is once it is known what trades look like.
+
+    Made before the first trades are pushed, and part of a processor only when they have been taken.
+    """
+
+    machine: _internal.BarStream
+    by: list[str] | None
+    roles: dict[str, str]
+    schema: pl.Schema
+    empty: pl.DataFrame
+    numbers: dict[object, int]
+    """Of keys pushed singly, by what `cache_key` makes of them; a text stands for itself."""
+
+    def copy(self) -> _Stream:
+        """The same state once more."""
+        return replace(self, machine=self.machine.copy(), numbers=dict(self.numbers))
+
+    def number_of(self, key: object) -> int | None:
+        """The number of a key that was pushed singly before, where that can be told quickly."""
+        if self.by is None and key is None:
+            return 0
+        return self.numbers.get(cache_key(key))
+
+    def row_of(self, key: object) -> pl.DataFrame:
+        """The key as a row of the key columns."""
+        if self.by is None:
+            msg = "key= needs key columns: make the processor with by='...'"
+            raise TypeError(msg)
+        return key_row(key, self.by, self.schema)
+
+    def ticks(self, timestamp: object, options: BarOptions) -> int | None:
+        """A time in the unit of the time column."""
+        name = self.roles.get("timestamp")
+        if timestamp is None or name is None:
+            return None
+        return ticks_of(timestamp, name, self.schema[name], options.time_unit)
 
 
 class RangeBarProcessor:
@@ -82,38 +130,56 @@ class RangeBarProcessor:
         self._options = BarOptions.of(rule, more)
         self._columns = columns
         self._by_asked = by
-        self._by: list[str] | None = None
+        # Re-entered by signal handlers. So each change is one call of the machine, or is refused by
+        # `_refusal`; see `src/python/stream.rs` for the order of locks.
         self._lock = threading.RLock()
-        self._machine: _internal.BarStream | None = None
-        self._schema = pl.Schema()
+        self._stream: _Stream | None = None
+        self._refusal: str | None = None
         self._columns_seen: list[str] = []
-        self._roles: dict[str, str] = {}
-        self._empty: pl.DataFrame | None = None
-        self._key_numbers: dict[object, int] = {}
-        self._report: PushReport | None = PushReport()
-        self._finished = False
+        self._report: PushReport | None = None
         if schema is not None:
-            self._start(pl.Schema(schema))
+            self._stream = self._new_stream(pl.Schema(schema))
 
     def __repr__(self) -> str:
-        by = f", by={self._by}" if self._by else ""
+        by = f", by={self._stream.by}" if self._stream is not None and self._stream.by else ""
         return f"RangeBarProcessor({list(self._options.rules)}{by})"
+
+    def __copy__(self) -> RangeBarProcessor:
+        with self._lock:
+            new = object.__new__(type(self))
+            new.__dict__.update(self.__dict__, _lock=threading.RLock())
+            if self._stream is not None:
+                new._stream = self._stream.copy()
+            # The copy is of the state before a push that goes on.
+            new._refusal = None if self._refusal is _BUSY else self._refusal
+            return new
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RangeBarProcessor:
+        # What is shared never changes.
+        return self.__copy__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        with self._lock:
+            resumed_at = [] if self._stream is None else self._stream.machine.resumed_at()
+            finished = self._refusal is _FINISHED
+            return _unpickled, (type(self), self.checkpoint(), resumed_at, finished, self.report)
 
     @property
     def detail(self) -> str:
         """The rules and the key columns, in a few words."""
-        return self._options.detail + (f"; by: {', '.join(self._by)}" if self._by else "")
+        by = self._stream.by if self._stream is not None else None
+        return self._options.detail + (f"; by: {', '.join(by)}" if by else "")
 
     @property
     def report(self) -> PushReport:
         """How the trades of the last push followed those before it."""
-        if self._report is None:
-            self._report = (
-                PushReport() if self._machine is None else PushReport(*self._machine.report())
-            )
-        return self._report
+        # Without the lock: whoever asks in the middle of a push is told of the one before.
+        report, stream = self._report, self._stream
+        if report is None:
+            report = PushReport() if stream is None else PushReport(*stream.machine.report())
+        return report
 
-    def _start(self, schema: pl.Schema) -> _internal.BarStream:
+    def _new_stream(self, schema: pl.Schema) -> _Stream:
         """Make the machine, once it is known what trades look like."""
         by = keys_of(self._by_asked, schema)
         roles = self._columns.present(schema, by)
@@ -128,24 +194,17 @@ class RangeBarProcessor:
             None,
         )
         machine.count_gaps()
-        self._by, self._roles, self._schema = by, roles, trades
-        self._empty = machine.empty()
-        self._machine = machine
-        return machine
+        return _Stream(machine, by, roles, trades, machine.empty(), {})
 
-    def _going(self, schema: pl.Schema) -> _internal.BarStream:
-        if self._finished:
-            msg = "this processor is finished; make a new one, or keep a checkpoint from before"
-            raise RangeBarError(msg)
-        if self._machine is None:
-            return self._start(schema)
-        if self._by != keys_of(self._by_asked, schema) and self._by is None:
+    def _check_columns(self, stream: _Stream, schema: pl.Schema) -> None:
+        """Refuse trades of other columns than those before."""
+        if stream.by is None and keys_of(self._by_asked, schema) is not None:
             msg = (
                 "column 'symbol' was not in the trades before, and is now: make the processor "
                 "with by='symbol', or with by=None if all of them are of one symbol"
             )
             raise RangeBarError(msg)
-        missing = [name for name in self._schema if name not in schema]
+        missing = [name for name in stream.schema if name not in schema]
         if missing:
             have = ", ".join(f"'{name}'" for name in schema)
             msg = (
@@ -153,7 +212,6 @@ class RangeBarProcessor:
             )
             raise pl.exceptions.ColumnNotFoundError(msg)
         self._columns.check_side(schema)
-        return self._machine
 
     def push(self, trades: pl.DataFrame | pl.LazyFrame | ArrowStream) -> pl.DataFrame:
         """
@@ -181,56 +239,65 @@ class RangeBarProcessor:
             For a column that is missing.
         """
         with self._lock:
-            if isinstance(trades, pl.DataFrame):
-                return self._push_frame(trades)
-            return self._push_batches(trades)
-
-    def _push_frame(self, trades: pl.DataFrame) -> pl.DataFrame:
-        machine = self._machine
-        columns = trades.columns
-        if machine is None or self._finished or columns != self._columns_seen:
-            # Only here: reading the schema ahead of every push would cost as much as a small one.
-            machine = self._going(trades.schema)
-            self._columns_seen = columns
-        # Made when asked for: it would cost as much as all the rest of a small push.
-        self._report = None
-        bars = machine.push(trades)
-        return bars if bars is not None else self._no_bars()
+            if self._refusal is not None:
+                raise RangeBarError(self._refusal)
+            if not isinstance(trades, pl.DataFrame):
+                return self._push_batches(trades)
+            stream = self._stream
+            columns = trades.columns
+            if stream is not None and columns != self._columns_seen:
+                # Only here: reading the schema ahead of every push would cost as much as a small
+                # one.
+                self._check_columns(stream, trades.schema)
+                self._columns_seen = columns
+            if stream is None:
+                stream = self._new_stream(trades.schema)
+            bars = stream.machine.push(trades)
+            if self._stream is None:
+                self._stream = stream
+            elif self._stream is not stream:
+                return self.push(trades)  # A signal handler has pushed the first trades meanwhile.
+            self._report = None
+            return bars if bars is not None else stream.empty.clone()
 
     def _push_batches(self, trades: pl.LazyFrame | ArrowStream) -> pl.DataFrame:
-        before = self._machine.save() if self._machine is not None else None
+        # On a copy, which takes the place of the state when all has gone well.
+        stream = self._stream.copy() if self._stream is not None else None
         report = PushReport()
         frames: list[pl.DataFrame] = []
 
-        def push(batch: pl.DataFrame) -> pl.DataFrame:
-            nonlocal report
-            bars = self._push_frame(batch)
-            report += self.report
+        def push(batch: pl.DataFrame) -> pl.DataFrame | None:
+            nonlocal report, stream
+            if stream is None:
+                stream = self._new_stream(batch.schema)
+            else:
+                self._check_columns(stream, batch.schema)
+            bars = stream.machine.push(batch)
+            report += PushReport(*stream.machine.report())
             return bars
 
         try:
+            self._refusal = _BUSY
             if isinstance(trades, pl.LazyFrame):
                 schema = trades.collect_schema()
-                self._going(schema)
-                frames.extend(run_plan(with_columns_only(trades, schema, self._schema), push))
-            else:
-                frames.extend(bars for batch in batches_of(trades) if (bars := push(batch)).height)
-        except BaseException:
-            # A batch that is refused leaves no trace, nor do the batches of the same push.
-            if self._machine is not None:
-                if before is not None:
-                    self._machine.go_back(before)
+                if stream is None:
+                    stream = self._new_stream(schema)
                 else:
-                    self._machine = None
-            self._key_numbers.clear()
-            raise
-        self._report = report
+                    self._check_columns(stream, schema)
+                frames.extend(run_plan(with_columns_only(trades, schema, stream.schema), push))
+            else:
+                batches = map(push, batches_of(trades))
+                frames.extend(bars for bars in batches if bars is not None)
+            if self._stream is None:
+                self._stream = stream
+            elif stream is not None:
+                self._stream.machine.take_over(stream.machine)
+            self._report = report
+        finally:
+            self._refusal = None
         if not frames:
-            return self._no_bars()
+            return pl.DataFrame() if stream is None else stream.empty.clone()
         return pl.concat(frames) if len(frames) > 1 else frames[0]
-
-    def _no_bars(self) -> pl.DataFrame:
-        return pl.DataFrame() if self._empty is None else self._empty.clone()
 
     def push_trade(
         self,
@@ -272,84 +339,81 @@ class RangeBarProcessor:
             For a bad trade; the state is then as it was.
         """
         with self._lock:
-            machine = self._machine
-            first = machine is None or self._finished
-            number, new = 0, False
-            ticks: int | None = None
-            try:
-                if machine is None or self._finished:
-                    given = {
-                        "timestamp": timestamp,
-                        "price": price,
-                        "quantity": quantity,
-                        "is_buyer_maker": is_buyer_maker,
-                        "agg_trade_id": agg_trade_id,
-                        "first_trade_id": first_trade_id,
-                        "last_trade_id": last_trade_id,
-                    }
-                    machine = self._first_trade(given, key)
-                if self._by is None:
-                    if key is not None:
-                        msg = "key= needs key columns: make the processor with by='...'"
-                        raise TypeError(msg)
-                else:
-                    known = self._key_numbers.get(key)
-                    number, new = (
-                        (known, False) if known is not None else self._new_key(machine, key)
-                    )
-                ticks = timestamp if type(timestamp) is int else self._ticks(timestamp)
-                self._report = None
-                return machine.push_trade(
-                    number,
-                    ticks,
-                    price,
-                    quantity,
-                    is_buyer_maker,
-                    agg_trade_id,
-                    first_trade_id,
-                    last_trade_id,
+            stream = self._stream
+            if stream is None or self._refusal is not None:
+                stream = self._first_stream(
+                    key,
+                    timestamp=timestamp,
+                    price=price,
+                    quantity=quantity,
+                    is_buyer_maker=is_buyer_maker,
+                    agg_trade_id=agg_trade_id,
+                    first_trade_id=first_trade_id,
+                    last_trade_id=last_trade_id,
                 )
-            except BaseException as error:
-                # A trade that is refused leaves no trace.
-                if new and machine is not None:
-                    machine.forget_key()
-                    del self._key_numbers[key]
-                if first and not self._finished:
-                    self._machine = None
-                if isinstance(error, OverflowError):
-                    numbers: dict[str, object] = {
-                        "timestamp": ticks,
-                        "price": price,
-                        "quantity": quantity,
-                        "agg_trade_id": agg_trade_id,
-                        "first_trade_id": first_trade_id,
-                        "last_trade_id": last_trade_id,
-                    }
-                    raise too_large(numbers, self._roles) from error
-                raise
+            number = stream.numbers.get(key) if type(key) is str else stream.number_of(key)
+            ticks = timestamp if type(timestamp) is int else stream.ticks(timestamp, self._options)
+            try:
+                if number is not None:
+                    bars = stream.machine.push_trade(
+                        number,
+                        ticks,
+                        price,
+                        quantity,
+                        is_buyer_maker,
+                        agg_trade_id,
+                        first_trade_id,
+                        last_trade_id,
+                    )
+                else:
+                    number, bars = stream.machine.push_trade_of(
+                        stream.row_of(key),
+                        ticks,
+                        price,
+                        quantity,
+                        is_buyer_maker,
+                        agg_trade_id,
+                        first_trade_id,
+                        last_trade_id,
+                    )
+                    token = cache_key(key)
+                    if token is not None:
+                        stream.numbers[token] = number
+            except OverflowError as error:
+                numbers: dict[str, object] = {
+                    "timestamp": ticks,
+                    "price": price,
+                    "quantity": quantity,
+                    "agg_trade_id": agg_trade_id,
+                    "first_trade_id": first_trade_id,
+                    "last_trade_id": last_trade_id,
+                }
+                raise too_large(numbers, stream.roles) from error
+            if self._stream is None:
+                self._stream = stream
+            elif self._stream is not stream:
+                # A signal handler has pushed the first trades meanwhile.
+                return self.push_trade(
+                    price=price,
+                    timestamp=timestamp,
+                    quantity=quantity,
+                    is_buyer_maker=is_buyer_maker,
+                    agg_trade_id=agg_trade_id,
+                    first_trade_id=first_trade_id,
+                    last_trade_id=last_trade_id,
+                    key=key,
+                )
+            self._report = None
+            return bars
 
-    def _first_trade(self, given: dict[str, Any], key: object) -> _internal.BarStream:
+    def _first_stream(self, key: object, **given: Any) -> _Stream:
         """Guess what trades look like from the first of them."""
+        if self._refusal is not None:
+            raise RangeBarError(self._refusal)
         by = self._by_asked
         if isinstance(by, Auto):
             by = ["symbol"] if key is not None else None
-        key_values = key_values_of(key, by)
-        return self._going(guessed_schema(self._columns, given, by, key_values))
-
-    def _new_key(self, machine: _internal.BarStream, key: object) -> tuple[int, bool]:
-        """The number of a key not pushed singly before, and whether nothing of it came before."""
-        values = dict(zip(self._by or (), ([v] for v in key_values_of(key, self._by)), strict=True))
-        schema = {name: self._schema[name] for name in values}
-        number, new = machine.key_number(pl.DataFrame(values, schema=schema))
-        self._key_numbers[key] = number
-        return number, new
-
-    def _ticks(self, timestamp: object) -> int | None:
-        """A time in the unit of the time column."""
-        name = self._roles.get("timestamp")
-        if timestamp is None or name is None:
-            return None
-        return ticks_of(timestamp, name, self._schema[name], self._options.time_unit)
+        return self._new_stream(guessed_schema(self._columns, given, by, key))
 
     def open_bars(self) -> pl.DataFrame:
         """
@@ -361,7 +425,7 @@ class RangeBarProcessor:
             As of :func:`range_bars`, with `is_complete` false, by opening trade.
         """
         with self._lock:
-            return pl.DataFrame() if self._machine is None else self._machine.open_bars()
+            return pl.DataFrame() if self._stream is None else self._stream.machine.open_bars()
 
     def finish(self) -> pl.DataFrame:
         """
@@ -373,17 +437,16 @@ class RangeBarProcessor:
             The bars in progress with `incomplete="keep"`, else none. No more can be pushed.
         """
         with self._lock:
-            self._finished = True
-            return pl.DataFrame() if self._machine is None else self._machine.finish()
-
-    def _made_with(self) -> str:
-        """What a checkpoint has to say to make the same processor, as JSON."""
-        columns = {
-            role: {"auto": True} if isinstance(name, Auto) else name
-            for role, name in vars(self._columns).items()
-        }
-        by = {"auto": True} if isinstance(self._by_asked, Auto) else self._by_asked
-        return json.dumps({**self._options.to_dict(), "columns": columns, "by": by})
+            if self._refusal is _BUSY:
+                raise RangeBarError(_BUSY)
+            before = self._refusal
+            try:
+                # First, so that no trade of a signal handler comes after the last bars.
+                self._refusal = _FINISHED
+                return pl.DataFrame() if self._stream is None else self._stream.machine.finish()
+            except BaseException:
+                self._refusal = before
+                raise
 
     def checkpoint(self) -> str:
         """
@@ -398,13 +461,19 @@ class RangeBarProcessor:
             return self._checkpoint().text()
 
     def _checkpoint(self) -> _internal.Checkpoint:
-        machine = self._machine
-        if machine is None:
-            return _internal.Checkpoint.initial(self._made_with())
+        made = MadeWith(self._options, self._columns, self._by_asked).to_json()
+        if self._stream is None:
+            return _internal.Checkpoint.initial(made)
+        machine, schema = self._stream.machine, self._stream.schema
+        if self._stream.by is not None:
+            # The keys and the state must be of one instant.
+            machine = machine.copy()
         keys = machine.keys()
-        schema = pack(pl.DataFrame(schema=self._schema))
+        columns = None if keys is None else [column_to_plain(column) for column in keys]
         return machine.checkpoint(
-            self._made_with(), schema, pack(keys) if keys is not None else None
+            made,
+            json.dumps(schema_to_plain(schema)),
+            json.dumps(columns) if columns is not None else None,
         )
 
     @classmethod
@@ -430,21 +499,34 @@ class RangeBarProcessor:
     def _resumed(
         cls, checkpoint: _internal.Checkpoint, on_overlap: Overlap | None
     ) -> RangeBarProcessor:
+        made = MadeWith.of(checkpoint)
+        options = made.options
+        if on_overlap is not None:
+            options = replace(options, on_overlap=on_overlap)
+        plain = {field.name: getattr(options, field.name) for field in fields(options)}
         try:
-            options, columns, by = _read_made_with(checkpoint)
-            if on_overlap is not None:
-                options = replace(options, on_overlap=on_overlap)
-            plain = {field.name: getattr(options, field.name) for field in fields(options)}
-            rules = plain.pop("rules")
-            processor = cls(rules, columns=columns, by=by, **plain)
-        except (KeyError, TypeError, ValueError) as error:
-            msg = f"the checkpoint's options make no processor: {error}"
+            processor = cls(plain.pop("rules"), columns=made.columns, by=made.by, **plain)
+            if made.schema is not None:
+                stream = processor._new_stream(made.schema)
+                stream.machine.resume(checkpoint, made.keys(checkpoint, stream.by))
+                processor._stream = stream
+        except CheckpointError:
+            raise
+        except (Exception, pl.exceptions.PanicException) as error:
+            msg = f"the checkpoint cannot be resumed: {error}"
             raise CheckpointError(msg) from error
-        schema, keys = checkpoint.schema, checkpoint.keys
-        if schema is not None:
-            machine = processor._start(unpack(schema).schema)
-            machine.resume(checkpoint, unpack(keys) if keys is not None else None)
         return processor
+
+    def _take_on(
+        self,
+        resumed_at: list[int | None],
+        finished: bool,
+        report: PushReport,
+    ) -> None:
+        if self._stream is not None:
+            self._stream.machine.set_resumed_at(resumed_at)
+        self._refusal = _FINISHED if finished else None
+        self._report = report
 
     def bars_schema(self, trades: pl.Schema) -> pl.Schema:
         """
@@ -456,7 +538,12 @@ class RangeBarProcessor:
             If they make none.
         """
         with self._lock:
-            return self._going(trades).empty().schema
+            stream = self._stream
+            if stream is None:
+                stream = self._new_stream(trades)
+            else:
+                self._check_columns(stream, trades)
+            return stream.empty.schema
 
     def new_trades(self, trades: pl.LazyFrame) -> pl.LazyFrame:
         """
@@ -465,13 +552,13 @@ class RangeBarProcessor:
         Only without keys and with `on_overlap="skip"`: a key that has not been seen may begin
         earlier than the others ended, and an overlap that is an error must be looked at.
         """
-        name = self._roles.get("timestamp")
-        if self._machine is None or self._by or self._options.on_overlap != "skip" or name is None:
+        stream = self._stream
+        if stream is None or stream.by or self._options.on_overlap != "skip":
             return trades
-        last = self._machine.last_time()
-        if last is None:
+        name, last = stream.roles.get("timestamp"), stream.machine.last_time()
+        if name is None or last is None:
             return trades
-        literal = pl.lit(last, dtype=pl.Int64).cast(self._schema[name])
+        literal = pl.lit(last, dtype=pl.Int64).cast(stream.schema[name])
         return trades.filter(pl.col(name) >= literal)
 
     def check_same_options(
@@ -485,14 +572,26 @@ class RangeBarProcessor:
         rangebar_polars.exceptions.CheckpointError
             If they differ, naming the first option that does.
         """
-        seen = unpack(checkpoint.schema).schema if checkpoint.schema is not None else trades
+        made = MadeWith.of(checkpoint)
         ours = _flat(self._options, self._columns, keys_of(self._by_asked, trades))
-        options, columns, by = _read_made_with(checkpoint)
-        theirs = _flat(options, columns, keys_of(by, seen))
+        theirs = _flat(made.options, made.columns, keys_of(made.by, made.schema or trades))
         for name, asked in ours.items():
             if name != "on_overlap" and theirs[name] != asked:
                 msg = f"{where} was made with {name}={theirs[name]!r}, not {asked!r}"
                 raise CheckpointError(msg)
+
+
+def _unpickled(
+    kind: type[RangeBarProcessor],
+    text: str,
+    resumed_at: list[int | None],
+    finished: bool,
+    report: PushReport,
+) -> RangeBarProcessor:
+    """The processor that was pickled: as `from_checkpoint`, but for what a checkpoint forgets."""
+    processor = kind.from_checkpoint(text)
+    processor._take_on(resumed_at, finished, report)  # noqa: SLF001 - its own
+    return processor
 
 
 def _flat(options: BarOptions, columns: TradeColumns, by: list[str] | None) -> dict[str, Any]:
@@ -501,20 +600,3 @@ def _flat(options: BarOptions, columns: TradeColumns, by: list[str] | None) -> d
     rules = list(plain.pop("rules"))
     rule = rules[0] if len(rules) == 1 else rules
     return {"rule": rule, **plain, "columns": columns, "by": by}
-
-
-def _read_made_with(
-    checkpoint: _internal.Checkpoint,
-) -> tuple[BarOptions, TradeColumns, list[str] | Auto | None]:
-    """Options, columns and keys of a checkpoint of any version."""
-    made: dict[str, Any] = json.loads(checkpoint.options)
-    if checkpoint.version == 1:
-        # Bars were ranges alone, keys had to be named, and a side was not looked at.
-        made["rules"] = [{"range": threshold} for threshold in made.pop("thresholds")]
-        made["reset_offset"] = made.pop("offset")
-        made["columns"]["side"] = None
-    columns: Mapping[str, Any] = made.pop("columns")
-    names: dict[str, Any] = {r: AUTO if isinstance(n, dict) else n for r, n in columns.items()}
-    by = made.pop("by")
-    asked: By = AUTO if isinstance(by, dict) else by
-    return BarOptions.from_dict(made), TradeColumns(**names), check_by(asked)

@@ -24,6 +24,9 @@ pub enum Error {
     Input(String),
     #[error(transparent)]
     Polars(#[from] PolarsError),
+    /// A panic of ours, by its message.
+    #[error("this is a bug in rangebar_polars, please report it: {0}")]
+    Bug(String),
 }
 
 impl Error {

@@ -75,18 +75,73 @@ pub struct Keys {
     rows: DataFrame,
 }
 
+/// Refuses columns that cannot tell keys apart.
+fn check_dtype(name: &str, dtype: &DataType) -> Result<(), Error> {
+    if dtype.contains_objects() || dtype.contains_unknown() {
+        let message = format!(
+            "column '{name}' holds Python objects, which cannot be keys: make texts or numbers of them first"
+        );
+        return Err(Error::Input(message));
+    }
+    Ok(())
+}
+
+/// A dtype with all that tells it from others: Polars writes every Enum as `enum`.
+fn in_full(dtype: &DataType) -> String {
+    match dtype {
+        DataType::Enum(categories, _) => {
+            const SHOWN: usize = 10;
+            let texts = categories.categories();
+            let some: Vec<String> =
+                texts.values_iter().take(SHOWN).map(|text| format!("'{text}'")).collect();
+            let more = if texts.len() > SHOWN { ", ..." } else { "" };
+            format!("enum[{}{more}]", some.join(", "))
+        }
+        DataType::Struct(fields) => {
+            let each = |field: &Field| format!("{}: {}", field.name(), in_full(field.dtype()));
+            format!("struct[{}]", fields.iter().map(each).collect::<Vec<_>>().join(", "))
+        }
+        DataType::List(inner) => format!("list[{}]", in_full(inner)),
+        DataType::Array(inner, width) => format!("array[{}, {width}]", in_full(inner)),
+        other => other.to_string(),
+    }
+}
+
 impl Keys {
     /// Keys made of these columns.
-    #[must_use]
-    pub fn new(fields: Vec<(PlSmallStr, DataType)>) -> Self {
+    ///
+    /// # Errors
+    /// If one is of a dtype that no key can have.
+    pub fn new(fields: Vec<(PlSmallStr, DataType)>) -> Result<Self, Error> {
+        for (name, dtype) in &fields {
+            check_dtype(name, dtype)?;
+        }
         let schema: Schema =
             fields.into_iter().map(|(name, dtype)| Field::new(name, dtype)).collect();
-        Self {
+        Ok(Self {
             numbers: PlHashMap::default(),
             short: PlHashMap::default(),
             found: vec![NOT_FOUND; 1 << FOUND_BITS].into(),
             rows: DataFrame::empty_with_schema(&schema),
+        })
+    }
+
+    /// Refuses columns of other dtypes than those before: equal bytes would then be other keys.
+    ///
+    /// # Errors
+    /// Naming the first such column.
+    pub fn check(&self, columns: &[Series]) -> Result<(), Error> {
+        for (before, now) in self.rows.columns().iter().zip(columns) {
+            if before.dtype() != now.dtype() {
+                return Err(Error::Input(format!(
+                    "column '{}' was {} in the batches before, and is {} now",
+                    before.name(),
+                    in_full(before.dtype()),
+                    in_full(now.dtype())
+                )));
+            }
         }
+        Ok(())
     }
 
     #[must_use]
@@ -98,8 +153,9 @@ impl Keys {
     /// for most files have one symbol. Nothing where that would take more than a look.
     ///
     /// # Errors
-    /// If the columns cannot be encoded.
+    /// As [`Self::number`].
     pub fn shared(&mut self, columns: &[Series]) -> Result<Option<u32>, Error> {
+        self.check(columns)?;
         if !columns.iter().all(is_constant) {
             return Ok(None);
         }
@@ -110,8 +166,10 @@ impl Keys {
     /// Number of each row's key; keys not seen before get the next numbers.
     ///
     /// # Errors
-    /// If the columns cannot be encoded.
+    /// If the columns have other dtypes than those before, or cannot be encoded. Some of the new
+    /// keys may then have numbers already: the caller takes them back with [`Self::truncate`].
     pub fn number(&mut self, columns: &[Series]) -> Result<Vec<u32>, Error> {
+        self.check(columns)?;
         if let Some(numbers) = self.number_short(columns) {
             return Ok(numbers);
         }

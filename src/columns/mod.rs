@@ -4,3 +4,4 @@ pub mod error;
 pub mod input;
 pub mod keys;
 pub mod output;
+pub mod panics;

@@ -134,6 +134,7 @@ pub fn names() -> Vec<&'static str> {
 }
 
 /// The bar columns to make, in order.
+#[derive(Clone)]
 pub struct Output {
     specs: Vec<&'static Spec>,
     grid: Grid,

@@ -12,6 +12,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::bar::{Bar, Ids, Sums};
+use super::error::Field;
+use super::invariants;
 use super::machine::{BarOptions, Clock, Machine, Progress};
 use super::rule::Rule;
 
@@ -48,9 +50,9 @@ pub struct Checkpoint {
     /// How the run was set up, as whoever set it up wants to find it again.
     pub options: serde_json::Value,
     /// Names and dtypes of the trades' columns, in a form of the caller's; none before the first batch.
-    pub schema: Option<String>,
+    pub schema: Option<serde_json::Value>,
     /// The keys, in a form of the caller's, in the order of `machines`.
-    pub keys: Option<String>,
+    pub keys: Option<serde_json::Value>,
     /// Rows of the stream so far.
     pub rows: u64,
     machines: Vec<MachineState>,
@@ -129,8 +131,8 @@ impl Checkpoint {
     #[must_use]
     pub fn new(
         options: serde_json::Value,
-        schema: Option<String>,
-        keys: Option<String>,
+        schema: Option<serde_json::Value>,
+        keys: Option<serde_json::Value>,
         rows: u64,
         machines: &[Machine],
     ) -> Self {
@@ -176,16 +178,31 @@ impl Checkpoint {
         if found != head.crc32 {
             return Err(CheckpointError::Changed { found, written: head.crc32 });
         }
-        let read = serde_json::from_str(body).map_err(CheckpointError::Unreadable);
-        read.map(|checkpoint| Self { version: head.version, ..checkpoint })
+        let read: Self = serde_json::from_str(body).map_err(CheckpointError::Unreadable)?;
+        let nothing = read.machines.is_empty() && read.keys.is_none() && read.rows == 0;
+        if head.version == 0 || (read.schema.is_none() && !nothing) {
+            return Err(CheckpointError::Inconsistent("it has trades that have no columns"));
+        }
+        Ok(Self { version: head.version, ..read })
     }
 
-    /// The machines as they were, to resume with `options`.
+    /// The machines as they were, to resume with `options` on trades that have the columns that
+    /// `has` says.
     ///
     /// # Errors
-    /// If they were made by other options.
-    pub fn machines(&self, options: &BarOptions) -> Result<Vec<Machine>, CheckpointError> {
-        self.machines.iter().map(|machine| machine.restore(&options.rules)).collect()
+    /// If they were made by other options, or no trades lead to such a state.
+    pub fn machines(
+        &self,
+        options: &BarOptions,
+        has: impl Fn(Field) -> bool,
+    ) -> Result<Vec<Machine>, CheckpointError> {
+        let restore = |state: &MachineState| {
+            let machine = state.restore(&options.rules)?;
+            invariants::check(&machine, self.rows, options, &has)
+                .map_err(CheckpointError::Inconsistent)?;
+            Ok(machine)
+        };
+        self.machines.iter().map(restore).collect()
     }
 }
 
@@ -217,14 +234,11 @@ impl MachineState {
             period_end: self.period_end,
             last_agg_trade_id: self.last_agg_trade_id,
         };
-        let progress = self.progress.iter().zip(rules).map(|(progress, rule)| Progress {
-            bars_before: progress.bars_before,
-            bar: progress.bar.as_ref().map(|bar| {
-                let (upper, lower) = rule.boundaries(bar.open);
-                bar.restore(upper, lower)
-            }),
+        let progress = self.progress.iter().zip(rules).map(|(progress, rule)| {
+            let bar = progress.bar.as_ref().map(|bar| bar.restore(*rule)).transpose()?;
+            Ok(Progress { bars_before: progress.bars_before, bar })
         });
-        Ok(Machine { clock, progress: progress.collect() })
+        Ok(Machine { clock, progress: progress.collect::<Result<_, CheckpointError>>()? })
     }
 }
 
@@ -252,8 +266,12 @@ impl BarState {
         }
     }
 
-    fn restore(&self, upper: i64, lower: i64) -> Bar {
-        Bar {
+    fn restore(&self, rule: Rule) -> Result<Bar, CheckpointError> {
+        if self.open <= 0 {
+            return Err(CheckpointError::Inconsistent("a bar's prices are not above 0"));
+        }
+        let (upper, lower) = rule.boundaries(self.open);
+        Ok(Bar {
             open_row: self.open_row,
             open_time: self.open_time,
             close_time: self.close_time,
@@ -274,7 +292,7 @@ impl BarState {
             },
             first: Ids { agg_trade: self.first_agg_trade_id, trade: self.first_trade_id },
             last: Ids { agg_trade: self.last_agg_trade_id, trade: self.last_trade_id },
-        }
+        })
     }
 }
 
@@ -296,35 +314,44 @@ mod tests {
 
     fn machine() -> Machine {
         let (upper, lower) = (10_025_000_000, 9_975_000_000);
-        let sums = Sums { volume: 3, turnover: i128::MAX, buy_volume: 1, ..Sums::default() };
-        let ids = Ids { agg_trade: 7, trade: 8 };
+        let volume = 1 << 90;
+        let sums = Sums {
+            volume,
+            turnover: volume * 10_000_000_000 + 1,
+            buy_volume: volume - 1,
+            buy_turnover: (volume - 1) * 10_000_000_000,
+            buy_count: 1,
+            individual_count: 3,
+        };
         let bar = Bar {
-            open_row: 5,
+            open_row: 4,
             open_time: -1,
             close_time: i64::MAX,
             open: 10_000_000_000,
             high: 10_000_000_001,
-            low: 1,
-            close: 2,
+            low: 9_999_999_999,
+            close: 10_000_000_001,
             upper,
             lower,
             trade_count: 2,
             sums,
-            first: ids,
-            last: ids,
+            first: Ids { agg_trade: 6, trade: 8 },
+            last: Ids { agg_trade: 7, trade: 10 },
         };
-        let clock = Clock { last_time: Some(-1), period_end: None, last_agg_trade_id: Some(7) };
-        Machine { clock, progress: vec![Progress { bar: Some(bar), bars_before: 9 }] }
+        let clock =
+            Clock { last_time: Some(i64::MAX), period_end: None, last_agg_trade_id: Some(7) };
+        Machine { clock, progress: vec![Progress { bar: Some(bar), bars_before: 3 }] }
     }
 
     fn text() -> String {
         let options = serde_json::json!({"rules": [{"range": 250}]});
-        Checkpoint::new(options, None, None, 6, &[machine()]).to_text().unwrap_or_default()
+        let schema = Some(serde_json::json!([["price", "Float64"]]));
+        Checkpoint::new(options, schema, None, 6, &[machine()]).to_text().unwrap_or_default()
     }
 
     #[test]
     fn there_and_back() {
-        let read = Checkpoint::from_text(&text()).and_then(|c| c.machines(&options(1)));
+        let read = Checkpoint::from_text(&text()).and_then(|c| c.machines(&options(1), |_| true));
         assert_eq!(read.ok(), Some(vec![machine()]));
     }
 
@@ -350,7 +377,7 @@ mod tests {
 
     #[test]
     fn other_options_and_newer_versions_are_refused() {
-        let other = Checkpoint::from_text(&text()).and_then(|c| c.machines(&options(2)));
+        let other = Checkpoint::from_text(&text()).and_then(|c| c.machines(&options(2), |_| true));
         assert!(matches!(other, Err(CheckpointError::Inconsistent(_))));
         let newer = text().replace(r#""version":2"#, r#""version":3"#);
         assert!(matches!(Checkpoint::from_text(&newer), Err(CheckpointError::Newer(3))));

@@ -10,7 +10,7 @@
 //! `kernels` are the loops over a block, `simd` picks the instruction set they run on. `grid` is
 //! what all of it computes on, `quotient` the way back to floats, `rule` what closes a bar, `cuts`
 //! where bars are cut off (calendar periods, silences), `time` and `duration` what these are told by,
-//! `checkpoint` the text a machine can be put into, `error` what can go wrong.
+//! `checkpoint` the text a machine can be put into, `invariants` what must hold for one, `error` what can go wrong.
 
 pub mod bar;
 pub mod block;
@@ -19,6 +19,7 @@ pub mod cuts;
 pub mod duration;
 pub mod error;
 pub mod grid;
+pub mod invariants;
 pub mod kernels;
 pub mod machine;
 pub mod quotient;

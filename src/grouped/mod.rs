@@ -13,8 +13,9 @@ use crate::columns::error::Error;
 use crate::columns::input::{Batch, Layout};
 use crate::columns::keys::Keys;
 use crate::columns::output::{Ended, Output};
+use crate::columns::panics::{Place, caught, point};
 use crate::core::block::Rows;
-use crate::core::checkpoint::Checkpoint;
+use crate::core::checkpoint::{Checkpoint, CheckpointError};
 use crate::core::error::TradeError;
 use crate::core::machine::{BarOptions, Machine, Workspace};
 use crate::core::trades::Trades;
@@ -22,6 +23,7 @@ use crate::core::trades::Trades;
 pub use overlap::{Overlap, Report};
 use partition::{KeyRows, Partition};
 use pending::Pending;
+pub use push_one::KeyOfOne;
 use sinks::{Gather, GatherBars, GatherIds};
 
 /// Fewer rows than this are not worth waking other threads for.
@@ -52,12 +54,13 @@ pub struct Grouped {
     report: Report,
 }
 
-/// All that trades change: what to go back to when a push fails halfway.
-#[derive(Clone)]
-pub struct Saved {
-    keys: Option<Keys>,
-    machines: Vec<Machine>,
+/// What to go back to when a push fails halfway, by an error or a panic.
+struct Undo {
+    keys: usize,
+    /// Machines as they were, by key; a key that stands in several parts is noted several times.
+    machines: Vec<(u32, Machine)>,
     rows_seen: u64,
+    report: Report,
 }
 
 /// Whose the rows of a batch are.
@@ -74,12 +77,15 @@ struct Job<'a, C> {
     rows: Rows<'a>,
     len: usize,
     sink: C,
-    result: Result<(), TradeError>,
+    /// The inner one is of the trades, the outer one of a panic.
+    result: Result<Result<(), TradeError>, Error>,
 }
 
 impl Grouped {
     /// No trade seen yet. `keys` are the `by` columns; `wanted` the output columns to make.
-    #[must_use]
+    ///
+    /// # Errors
+    /// If a key column is of a dtype that no key can have.
     pub fn new(
         options: BarOptions,
         overlap: Overlap,
@@ -87,13 +93,13 @@ impl Grouped {
         keys: Option<Vec<(PlSmallStr, DataType)>>,
         keep_incomplete: bool,
         wanted: Option<&[String]>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let output = Output::new(&layout, &options.rules, wanted);
         let machines = if keys.is_none() { vec![Machine::new(&options)] } else { Vec::new() };
-        Self {
+        Ok(Self {
             options,
             layout,
-            keys: keys.map(Keys::new),
+            keys: keys.map(Keys::new).transpose()?,
             machines,
             rows_seen: 0,
             keep_incomplete,
@@ -104,6 +110,22 @@ impl Grouped {
             with_gaps: false,
             resumed_at: Vec::new(),
             report: Report::default(),
+        })
+    }
+
+    /// The same state once more, to change apart from this one.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        Self {
+            options: self.options.clone(),
+            layout: self.layout.clone(),
+            keys: self.keys.clone(),
+            machines: self.machines.clone(),
+            output: self.output.clone(),
+            pending: self.pending.clone(),
+            workspace: Workspace::default(),
+            resumed_at: self.resumed_at.clone(),
+            ..*self
         }
     }
 
@@ -116,22 +138,6 @@ impl Grouped {
     #[must_use]
     pub fn report(&self) -> &Report {
         &self.report
-    }
-
-    /// The state, to go back to.
-    #[must_use]
-    pub fn save(&self) -> Saved {
-        Saved {
-            keys: self.keys.clone(),
-            machines: self.machines.clone(),
-            rows_seen: self.rows_seen,
-        }
-    }
-
-    /// Goes back to a state.
-    pub fn go_back(&mut self, saved: &Saved) {
-        let Saved { keys, machines, rows_seen } = saved.clone();
-        (self.keys, self.machines, self.rows_seen) = (keys, machines, rows_seen);
     }
 
     /// Time of the last trade, where there are no keys.
@@ -152,8 +158,8 @@ impl Grouped {
     pub fn checkpoint(
         &self,
         options: serde_json::Value,
-        schema: Option<String>,
-        keys: Option<String>,
+        schema: Option<serde_json::Value>,
+        keys: Option<serde_json::Value>,
     ) -> Checkpoint {
         Checkpoint::new(options, schema, keys, self.rows_seen, &self.machines)
     }
@@ -161,25 +167,35 @@ impl Grouped {
     /// Takes on the state of a checkpoint; `keys` are its keys.
     ///
     /// # Errors
-    /// If it does not fit the options, or the keys do not fit it.
+    /// If it does not fit the options, or the keys do not fit it. Then nothing has changed.
     pub fn resume(&mut self, checkpoint: &Checkpoint, keys: &[Series]) -> Result<(), Error> {
-        let machines = checkpoint.machines(&self.options)?;
-        let count = match &mut self.keys {
-            Some(known) => {
-                known.number(keys)?;
-                known.count()
-            }
-            None => 1,
+        let machines = checkpoint.machines(&self.options, |field| self.layout.has(field))?;
+        let mut known = self.keys.clone();
+        // Numbered one by one in their order, or some of them are the same.
+        let distinct = match &mut known {
+            Some(known) => known.number(keys)?.into_iter().zip(0..).all(|(a, b)| a == b),
+            None => keys.is_empty(),
         };
-        if machines.len() != count {
-            let message =
-                format!("the checkpoint has {count} keys and the state of {}", machines.len());
-            return Err(Error::Input(message));
+        let count = known.as_ref().map_or(1, Keys::count);
+        if !distinct || machines.len() != count {
+            let inconsistent = "it has other keys than states of keys, or the same key twice";
+            return Err(CheckpointError::Inconsistent(inconsistent).into());
         }
+        point(Place::State);
         self.resumed_at = machines.iter().map(|machine| machine.clock.last_time).collect();
-        self.machines = machines;
-        self.rows_seen = checkpoint.rows;
+        (self.keys, self.machines, self.rows_seen) = (known, machines, checkpoint.rows);
         Ok(())
+    }
+
+    /// Last times of the checkpoint that was resumed, by key number.
+    #[must_use]
+    pub fn resumed_at(&self) -> &[Option<i64>] {
+        &self.resumed_at
+    }
+
+    /// Takes on what [`Self::resumed_at`] was.
+    pub fn set_resumed_at(&mut self, times: Vec<Option<i64>>) {
+        self.resumed_at = times;
     }
 
     #[must_use]
@@ -192,13 +208,15 @@ impl Grouped {
         &self.output
     }
 
-    /// The bars that a batch closes (or cuts off, where those are kept).
+    /// A frame of the bars that a batch closes (or cuts off, where those are kept), if any.
     ///
     /// # Errors
     /// The first bad trade; then nothing has changed.
-    pub fn push(&mut self, columns: &[Series], by: &[Series]) -> Result<Vec<Ended>, Error> {
-        let (bars, pushed) = self.push_onto(Vec::new(), columns, by);
-        pushed.map(|()| bars)
+    pub fn push(&mut self, columns: &[Series], by: &[Series]) -> Result<Option<DataFrame>, Error> {
+        let (_, frame) = self.push_onto(Vec::new(), columns, by, |state, bars| {
+            if bars.is_empty() { Ok(None) } else { state.frame(bars).map(Some) }
+        });
+        frame
     }
 
     /// A frame of the bars that a batch closes and of those that wait; or none, and they all
@@ -208,40 +226,65 @@ impl Grouped {
     /// As [`Self::push`].
     pub fn feed(&mut self, columns: &[Series], by: &[Series]) -> Result<Option<DataFrame>, Error> {
         let pending = self.pending.take();
-        let (bars, pushed) = self.push_onto(pending, columns, by);
-        let frame = match pushed {
-            Ok(()) if self.pending.enough(&bars) => self.frame(&bars).map(Some),
-            Ok(()) => Ok(None),
-            Err(error) => Err(error),
-        };
+        let (bars, frame) = self.push_onto(pending, columns, by, |state, bars| {
+            if state.pending.enough(bars) { state.frame(bars).map(Some) } else { Ok(None) }
+        });
         let given = matches!(frame, Ok(Some(_)));
         self.pending.put_back(bars, given);
         frame
     }
 
-    /// The bars that wait for a frame.
-    pub fn pending(&mut self) -> Vec<Ended> {
-        self.pending.take()
+    /// A frame of all bars of a batch, also those that remain.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn push_whole(&mut self, columns: &[Series], by: &[Series]) -> Result<DataFrame, Error> {
+        let (mut bars, pushed) = self.push_onto(Vec::new(), columns, by, |_, _| Ok(()));
+        pushed?;
+        bars.extend(self.remaining());
+        self.frame(&bars)
     }
 
-    /// Adds the bars of a batch to those given; none if the batch is refused.
-    fn push_onto(
+    /// A frame of the bars that wait, which then wait no more; with those that `remain`, if asked.
+    ///
+    /// # Errors
+    /// If Polars cannot build it.
+    pub fn take_pending(&mut self, remain: bool) -> Result<DataFrame, Error> {
+        let mut bars = self.pending.take();
+        let waiting = bars.len();
+        if remain {
+            bars.extend(self.remaining());
+        }
+        let frame = caught(|| self.frame(&bars));
+        if frame.is_err() {
+            bars.truncate(waiting);
+            self.pending.put_back(bars, false);
+        }
+        frame
+    }
+
+    /// Adds the bars of a batch to those given, and what `make` makes of them; none if it fails.
+    fn push_onto<T>(
         &mut self,
         ended: Vec<Ended>,
         columns: &[Series],
         by: &[Series],
-    ) -> (Vec<Ended>, Result<(), Error>) {
+        make: impl FnOnce(&Self, &[Ended]) -> Result<T, Error>,
+    ) -> (Vec<Ended>, Result<T, Error>) {
         let before = ended.len();
         let several = self.keys.is_some() || self.options.rules.len() > 1;
-        let mut bars = GatherBars { ended, keep_incomplete: self.keep_incomplete };
-        let pushed = self.run(columns, by, &mut bars);
-        let mut bars = bars.ended;
-        if pushed.is_err() {
+        let mut gather = GatherBars { ended, keep_incomplete: self.keep_incomplete };
+        let made = self.run(columns, by, &mut gather, |state, gather| {
+            if several {
+                gather.ended[before..].sort_unstable_by_key(Ended::order);
+            }
+            make(state, &gather.ended)
+        });
+        let mut bars = gather.ended;
+        if made.is_err() {
             bars.truncate(before);
-        } else if several {
-            bars[before..].sort_unstable_by_key(Ended::order);
         }
-        (bars, pushed)
+        (bars, made)
     }
 
     /// The bar id of every row of a batch, by the first rule; none for a trade that is skipped.
@@ -254,7 +297,7 @@ impl Grouped {
         by: &[Series],
     ) -> Result<Vec<Option<u32>>, Error> {
         let mut ids = vec![None; columns.first().map_or(0, |s| s.len())];
-        self.run(columns, by, &mut GatherIds(&mut ids))?;
+        self.run(columns, by, &mut GatherIds(&mut ids), |_, _| Ok(()))?;
         Ok(ids)
     }
 
@@ -285,6 +328,7 @@ impl Grouped {
     /// # Errors
     /// If Polars cannot build it.
     pub fn frame(&self, bars: &[Ended]) -> Result<DataFrame, Error> {
+        point(Place::Frame);
         let mut columns = match &self.keys {
             Some(keys) => keys.columns(bars.iter().map(|ended| ended.key).collect())?,
             None => Vec::new(),
@@ -293,15 +337,50 @@ impl Grouped {
         Ok(DataFrame::new(bars.len(), columns)?)
     }
 
-    /// Runs a batch through the machines, all of it or nothing.
-    fn run<G: Gather>(
+    /// Runs a batch through the machines and calls `make`: all of it or nothing, whatever fails.
+    fn run<G: Gather, T>(
         &mut self,
         columns: &[Series],
         by: &[Series],
         gather: &mut G,
+        make: impl FnOnce(&Self, &mut G) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut undo = Undo {
+            keys: self.key_count(),
+            machines: Vec::new(),
+            rows_seen: self.rows_seen,
+            report: self.report,
+        };
+        let made = caught(|| {
+            self.run_batch(columns, by, gather, &mut undo.machines)?;
+            make(self, gather)
+        });
+        if made.is_err() {
+            self.undo(undo);
+        }
+        made
+    }
+
+    fn undo(&mut self, undo: Undo) {
+        // In reverse: what was noted first is what was there before.
+        for (key, machine) in undo.machines.into_iter().rev() {
+            self.machines[key as usize] = machine;
+        }
+        self.forget_keys(undo.keys);
+        // A panic may have left anything in it.
+        self.workspace = Workspace::default();
+        (self.rows_seen, self.report) = (undo.rows_seen, undo.report);
+    }
+
+    /// Runs a batch through the machines, of which those that change are noted in `undo` before.
+    fn run_batch<G: Gather>(
+        &mut self,
+        columns: &[Series],
+        by: &[Series],
+        gather: &mut G,
+        undo: &mut Vec<(u32, Machine)>,
     ) -> Result<(), Error> {
         let batch = Batch::new(&self.layout, columns)?;
-        let keys_before = self.keys.as_ref().map_or(0, Keys::count);
         let keys_of_rows = match &mut self.keys {
             None => KeysOfRows::One(0),
             Some(keys) => match keys.shared(by)? {
@@ -312,8 +391,8 @@ impl Grouped {
         if let Some(keys) = &self.keys {
             self.machines.resize_with(keys.count(), || Machine::new(&self.options));
         }
+        point(Place::Keys);
         self.report = Report::default();
-        let mut undo = Vec::new();
         let offset = self.rows_seen;
         let most = match keys_of_rows {
             KeysOfRows::One(_) => usize::MAX,
@@ -321,30 +400,18 @@ impl Grouped {
                 CACHED_ROWS.max(self.machines.len().saturating_mul(ROWS_OF_A_KEY))
             }
         };
-        let fed = batch.parts(offset, most, |start, trades| {
+        batch.parts(offset, most, |start, trades| {
             let fed = match &keys_of_rows {
-                KeysOfRows::One(key) => self.feed_one(*key, trades, start, gather, &mut undo),
+                KeysOfRows::One(key) => self.feed_one(*key, trades, start, gather, undo),
                 KeysOfRows::Each(keys) => {
                     let keys = &keys[start..start + trades.len];
-                    self.feed_keys(trades, keys, start, gather, &mut undo)
+                    self.feed_keys(trades, keys, start, gather, undo)
                 }
             };
-            fed.map_err(|e| self.layout.error(&e))
-        });
-        let fed = fed.and_then(|()| match batch.null_error(offset) {
-            Some(error) => Err(self.layout.error(&error)),
-            None => Ok(()),
-        });
-        if let Err(error) = fed {
-            // In reverse: a key that stands in several parts was noted several times.
-            for (key, machine) in undo.into_iter().rev() {
-                self.machines[key as usize] = machine;
-            }
-            if let Some(keys) = &mut self.keys {
-                keys.truncate(keys_before);
-                self.machines.truncate(keys_before);
-            }
-            return Err(error);
+            fed?.map_err(|e| self.layout.error(&e))
+        })?;
+        if let Some(error) = batch.null_error(offset) {
+            return Err(self.layout.error(&error));
         }
         self.rows_seen += batch.height() as u64;
         Ok(())
@@ -373,17 +440,25 @@ impl Grouped {
         start: usize,
         gather: &mut G,
         undo: &mut Vec<(u32, Machine)>,
-    ) -> Result<(), TradeError> {
+    ) -> Result<Result<(), TradeError>, Error> {
         undo.push((key, self.machines[key as usize].clone()));
         let (mut rows, mut len) = (Rows::From(0), trades.len);
-        let kept = self.compared(trades, key, rows, len)?;
+        let kept = match self.compared(trades, key, rows, len) {
+            Ok(kept) => kept,
+            Err(error) => return Ok(Err(error)),
+        };
         if let Some(kept) = &kept {
             (rows, len) = (Rows::Picked(kept), kept.len());
         }
         let Self { options, workspace, machines, .. } = self;
         let mut sink = gather.begin(key);
         let machine = &mut machines[key as usize];
-        let pushed = machine.push(trades, rows, len, options, workspace, &mut sink);
+        // Caught right here, for the sink has bars of earlier batches.
+        let pushed = caught(|| {
+            let pushed = machine.push(trades, rows, len, options, workspace, &mut sink);
+            point(Place::Machine);
+            Ok(pushed)
+        });
         gather.end(start, sink);
         pushed
     }
@@ -395,7 +470,7 @@ impl Grouped {
         start: usize,
         gather: &mut G,
         undo: &mut Vec<(u32, Machine)>,
-    ) -> Result<(), TradeError> {
+    ) -> Result<Result<(), TradeError>, Error> {
         let partition = Partition::new(keys, self.machines.len());
         let mut first: Option<TradeError> = None;
         let mut kept: Vec<Option<Vec<u32>>> = Vec::new();
@@ -407,21 +482,25 @@ impl Grouped {
             }
         }
         if let Some(error) = first {
-            return Err(error);
+            return Ok(Err(error));
         }
         let mut jobs: Vec<Job<'_, G::Sink>> = Vec::new();
         for (KeyRows { key, mut rows, mut len }, kept) in partition.keys().zip(&kept) {
             if let Some(kept) = kept {
                 (rows, len) = (Rows::Picked(kept), kept.len());
             }
+            undo.push((key, self.machines[key as usize].clone()));
             let machine = std::mem::take(&mut self.machines[key as usize]);
-            undo.push((key, machine.clone()));
-            jobs.push(Job { key, machine, rows, len, sink: gather.begin(key), result: Ok(()) });
+            jobs.push(Job { key, machine, rows, len, sink: gather.begin(key), result: Ok(Ok(())) });
         }
         let options = &self.options;
         let run = |job: &mut Job<'_, G::Sink>, workspace: &mut Workspace| {
             let Job { machine, rows, len, sink, result, .. } = job;
-            *result = machine.push(trades, *rows, *len, options, workspace, sink);
+            *result = caught(|| {
+                let pushed = machine.push(trades, *rows, *len, options, workspace, sink);
+                point(Place::Machine);
+                Ok(pushed)
+            });
         };
         if jobs.len() > 1 && trades.len >= PARALLEL_ROWS {
             pool::for_each(&mut jobs, &run);
@@ -431,14 +510,16 @@ impl Grouped {
             }
         }
         // The fault that stands first in the input is the one to report, whatever ran first.
+        let mut panicked = Ok(());
         for job in jobs {
             self.machines[job.key as usize] = job.machine;
             gather.end(start, job.sink);
             match job.result {
-                Err(error) if first.is_none_or(|f| error.row < f.row) => first = Some(error),
-                _ => {}
+                Ok(Err(error)) if first.is_none_or(|f| error.row < f.row) => first = Some(error),
+                Ok(_) => {}
+                Err(error) => panicked = Err(error),
             }
         }
-        first.map_or(Ok(()), Err)
+        panicked.map(|()| first.map_or(Ok(()), Err))
     }
 }

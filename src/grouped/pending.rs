@@ -8,7 +8,7 @@ const MOST: usize = 4096;
 /// A frame costs as much as hundreds of bars, most of it in Python. So bars wait until they are
 /// an eighth of those given before: the first come at once, whoever stops after some bars has
 /// read little more than these need, and a long run makes few frames.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Pending {
     bars: Vec<Ended>,
     given: usize,

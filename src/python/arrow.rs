@@ -1,13 +1,13 @@
 //! Arrow streams of other libraries, batch by batch, through the `PyCapsule` interface.
 
-use polars::prelude::{DataFrame, PolarsResult, Series, StructChunked, polars_err};
+use polars::prelude::{DataFrame, Series, StructChunked, polars_err};
 use polars_arrow::ffi::{ArrowArrayStream, ArrowArrayStreamReader};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyCapsuleMethods};
 use pyo3_polars::PyDataFrame;
 
-use super::error::to_python;
+use super::door::door;
 use crate::columns::error::Error;
 
 /// The name that the Arrow project gives such capsules.
@@ -17,7 +17,8 @@ const NAME: &std::ffi::CStr = c"arrow_array_stream";
 // Unsendable: what the producer put behind its pointers need not know of threads.
 #[pyclass(module = "rangebar_polars._internal", unsendable)]
 pub struct ArrowBatches {
-    reader: ArrowArrayStreamReader<Box<ArrowArrayStream>>,
+    /// None at the end, or after a panic in the middle.
+    reader: Option<ArrowArrayStreamReader<Box<ArrowArrayStream>>>,
 }
 
 #[pymethods]
@@ -33,9 +34,9 @@ impl ArrowBatches {
         // leaving an empty one behind is how the interface moves it, so it is freed only once.
         let stream = unsafe { std::ptr::replace(pointer.as_ptr(), ArrowArrayStream::empty()) };
         // SAFETY: the stream is owned here, and a producer keeps to the C stream interface.
-        let reader = unsafe { ArrowArrayStreamReader::try_new(Box::new(stream)) };
+        let reader = door(|| Ok(unsafe { ArrowArrayStreamReader::try_new(Box::new(stream)) }))?;
         let reader = reader.map_err(|e| PyValueError::new_err(e.to_string()))?;
-        Ok(Self { reader })
+        Ok(Self { reader: Some(reader) })
     }
 
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -43,10 +44,11 @@ impl ArrowBatches {
     }
 
     fn __next__(&mut self) -> PyResult<Option<PyDataFrame>> {
-        let mut next = || -> PolarsResult<Option<DataFrame>> {
+        let Some(mut reader) = self.reader.take() else { return Ok(None) };
+        let next = || -> Result<Option<DataFrame>, Error> {
             // SAFETY: as above; the producer's arrays match the schema that it gave.
-            let Some(array) = (unsafe { self.reader.next() }) else { return Ok(None) };
-            let field = self.reader.field();
+            let Some(array) = (unsafe { reader.next() }) else { return Ok(None) };
+            let field = reader.field();
             // SAFETY: the array has the dtype of the stream's field.
             let series = unsafe {
                 Series::_try_from_arrow_unchecked_with_md(
@@ -61,6 +63,10 @@ impl ArrowBatches {
             )?;
             Ok(Some(batch.clone().unnest()))
         };
-        next().map(|frame| frame.map(PyDataFrame)).map_err(|e| to_python(Error::Polars(e)))
+        let frame = door(next)?;
+        if frame.is_some() {
+            self.reader = Some(reader);
+        }
+        Ok(frame.map(PyDataFrame))
     }
 }

@@ -1,9 +1,8 @@
 //! A checkpoint as an object: read and checked once, then handed around.
 
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 
-use super::error::to_python;
+use super::door::door;
 use crate::columns::error::Error;
 use crate::core::checkpoint::{Checkpoint as State, CheckpointError};
 
@@ -23,20 +22,19 @@ impl Checkpoint {
     /// Reads a text.
     #[new]
     fn new(text: &str) -> PyResult<Self> {
-        let state = State::from_text(text).map_err(|error| to_python(error.into()))?;
+        let state = door(|| Ok(State::from_text(text)?))?;
         Ok(Self { state })
     }
 
     /// The checkpoint of a run that has seen no trade.
     #[staticmethod]
     fn initial(options: &str) -> PyResult<Self> {
-        let options = json(options).map_err(to_python)?;
-        Ok(Self { state: State::new(options, None, None, 0, &[]) })
+        door(|| Ok(Self { state: State::new(json(options)?, None, None, 0, &[]) }))
     }
 
     /// The text that `Checkpoint` reads.
     fn text(&self) -> PyResult<String> {
-        self.state.to_text().map_err(|error| to_python(error.into()))
+        door(|| Ok(self.state.to_text()?))
     }
 
     /// The version that it was read in, or will be written in.
@@ -51,16 +49,16 @@ impl Checkpoint {
         self.state.options.to_string()
     }
 
-    /// Names and dtypes of the trades, as the caller packed them; None before the first trade.
+    /// Names and dtypes of the trades, in the caller's JSON; None before the first trade.
     #[getter]
-    fn schema<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyString>> {
-        self.state.schema.as_ref().map(|schema| PyString::new(py, schema))
+    fn schema(&self) -> Option<String> {
+        self.state.schema.as_ref().map(ToString::to_string)
     }
 
-    /// The keys, as the caller packed them.
+    /// The keys, in the caller's JSON.
     #[getter]
-    fn keys<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyString>> {
-        self.state.keys.as_ref().map(|keys| PyString::new(py, keys))
+    fn keys(&self) -> Option<String> {
+        self.state.keys.as_ref().map(ToString::to_string)
     }
 
     /// For plans that are pickled.

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyo3_polars::PyDataFrame;
 
-use super::error::to_python;
+use super::door::door;
 use crate::columns::error::Error;
 use crate::csv::{Column, Kind, Reason, Times, parse};
 
@@ -32,11 +32,11 @@ pub fn parse_csv(
     let times = Times { factor, from: limits.0, to: limits.1 };
     let text = text.as_bytes();
     // Parsed and made a frame without the interpreter's lock: blocks are worked on side by side.
-    let made = py.detach(|| match parse(text, &kinds, times) {
+    let work = || match parse(text, &kinds, times) {
         Ok(columns) => {
             let frame = columns.into_iter().zip(&fields).zip(&kinds);
             let columns = frame.map(|((column, (name, _)), kind)| values(column, name, *kind));
-            DataFrame::new_infer_height(columns.collect()).map(Ok)
+            DataFrame::new_infer_height(columns.collect()).map(Ok).map_err(Error::from)
         }
         Err(fault) => {
             let reason = match fault.reason {
@@ -50,8 +50,8 @@ pub fn parse_csv(
             };
             Ok(Err((fault.line, fault.text.to_vec(), reason)))
         }
-    });
-    match made.map_err(|error| to_python(Error::Polars(error)))? {
+    };
+    match door(|| py.detach(work))? {
         Ok(frame) => Ok((Some(PyDataFrame(frame)), None)),
         Err(fault) => Ok((None, Some(fault))),
     }

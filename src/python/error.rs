@@ -26,9 +26,9 @@ fn exception(py: Python<'_>, error: Error) -> PyResult<PyErr> {
         }
         Error::Options(error) => pyo3::exceptions::PyValueError::new_err(error.to_string()),
         Error::Missing(message) => pyo3::exceptions::PyTypeError::new_err(message),
-        Error::Input(message) => {
+        Error::Input(_) | Error::Bug(_) => {
             let class = RANGE_BAR.import(py, MODULE, "RangeBarError")?;
-            PyErr::from_value(class.call1((message,))?)
+            PyErr::from_value(class.call1((error.to_string(),))?)
         }
         Error::Checkpoint(error) => {
             let class = CHECKPOINT.import(py, MODULE, "CheckpointError")?;

@@ -3,6 +3,7 @@
 mod arrow;
 mod checkpoint;
 mod csv;
+mod door;
 mod error;
 mod expressions;
 mod options;
@@ -20,12 +21,12 @@ static ALLOCATOR: PolarsAllocator = PolarsAllocator::new();
 fn _internal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<stream::BarStream>()?;
-    module.add_class::<stream::SavedState>()?;
     module.add_class::<arrow::ArrowBatches>()?;
     module.add_class::<checkpoint::Checkpoint>()?;
     module.add_function(wrap_pyfunction!(options::check_options, module)?)?;
     module.add_function(wrap_pyfunction!(options::check_rule, module)?)?;
     module.add_function(wrap_pyfunction!(options::bar_columns, module)?)?;
     module.add_function(wrap_pyfunction!(csv::parse_csv, module)?)?;
+    module.add_function(wrap_pyfunction!(door::_panic_next, module)?)?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use polars::prelude::{DataType, PlSmallStr};
 use pyo3::prelude::*;
 use serde::Deserialize;
 
-use super::error::to_python;
+use super::door::door;
 use crate::columns::error::Error;
 use crate::columns::input::{Layout, ROLES};
 use crate::columns::output;
@@ -183,19 +183,17 @@ fn role_of(name: &str) -> Result<Role, Error> {
 /// Refuses options that make no sense whatever the trades.
 #[pyfunction]
 pub fn check_options(options: &str) -> PyResult<()> {
-    let check = || RawOptions::parse(options)?.check().map_err(Error::from);
-    check().map_err(to_python)
+    door(|| RawOptions::parse(options)?.check().map_err(Error::from))
 }
 
 /// Refuses a rule that makes no sense.
 #[pyfunction]
 pub fn check_rule(rule: &str) -> PyResult<()> {
-    let check = || {
+    door(|| {
         let raw: RawRule =
             serde_json::from_str(rule).map_err(|e| Error::Input(format!("rule: {e}")))?;
-        raw.rule().map_err(Error::from)
-    };
-    check().map(|_| ()).map_err(to_python)
+        raw.rule().map(|_| ()).map_err(Error::from)
+    })
 }
 
 /// Names of all the columns a frame of bars can have, in order, keys apart.

@@ -1,6 +1,18 @@
 //! The streaming door: a class that is fed with batches of trades and gives frames of bars.
+//!
+//! # The order of locks
+//!
+//! 1. the lock of a `RangeBarProcessor`, in Python, where there is one;
+//! 2. Python's own, the GIL;
+//! 3. the lock of a [`BarStream`], here.
+//!
+//! Whoever holds one may take those below it, and waits for none above it: the third is waited for
+//! without the GIL, and held while no Python runs. Nothing that works on the state knows Python,
+//! frames are handed to Python when the lock is free again, and so is a signal handler of Python
+//! run: a thread cannot come back here while it holds the lock. The thread of a lazy plan works for
+//! the thread that holds the first lock, and does not take it. Rayon's threads take no lock.
 
-use std::sync::{Mutex, TryLockError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use polars::prelude::{DataFrame, IntoSeries as _, PlSmallStr, Series};
 use pyo3::intern;
@@ -9,14 +21,15 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3_polars::{PyDataFrame, PySeries};
 
 use super::checkpoint::{Checkpoint, json};
-use super::error::to_python;
+use super::door::door;
 use super::expressions::bar_ids;
 use super::options::RawOptions;
 use crate::columns::error::Error;
 use crate::columns::input::Layout;
+use crate::columns::panics::caught;
 use crate::core::error::Field;
 use crate::core::trades::{Bits, Numbers, Trades};
-use crate::grouped::{Grouped, Saved};
+use crate::grouped::{Grouped, KeyOfOne};
 
 /// Range bars of one stream of trades.
 #[pyclass(module = "rangebar_polars._internal", frozen)]
@@ -27,31 +40,32 @@ pub struct BarStream {
 }
 
 impl BarStream {
-    /// Calls `f` with the state. The one place that takes the lock, and nothing of Python happens
-    /// while it is held: waiting for it lets go of the interpreter, and `f` knows no Python.
+    /// Calls `f` with the state, for something quick.
     fn locked<T: Send>(
         &self,
         py: Python<'_>,
         f: impl FnOnce(&mut Grouped) -> Result<T, Error> + Send,
     ) -> PyResult<T> {
-        let done = match self.state.try_lock() {
-            Ok(mut state) => f(&mut state),
+        door(|| match self.state.try_lock() {
+            Ok(state) => with(state, f),
             Err(TryLockError::Poisoned(_)) => Err(broken()),
-            Err(TryLockError::WouldBlock) => py.detach(|| match self.state.lock() {
-                Ok(mut state) => f(&mut state),
-                Err(_) => Err(broken()),
-            }),
-        };
-        done.map_err(to_python)
+            Err(TryLockError::WouldBlock) => py.detach(|| self.waited(f)),
+        })
     }
 
-    /// A frame that `make` makes of the state.
-    fn frame(
+    /// The same once the lock is free; called without the GIL.
+    fn waited<T>(&self, f: impl FnOnce(&mut Grouped) -> Result<T, Error>) -> Result<T, Error> {
+        self.state.lock().map_err(|_| broken()).and_then(|state| with(state, f))
+    }
+
+    /// Calls `f` with the state, to look at it only: a panic changes nothing, and the state remains
+    /// good for use.
+    fn read<T: Send>(
         &self,
         py: Python<'_>,
-        make: impl FnOnce(&mut Grouped) -> Result<DataFrame, Error> + Send,
-    ) -> PyResult<PyDataFrame> {
-        self.locked(py, make).map(PyDataFrame)
+        f: impl FnOnce(&Grouped) -> Result<T, Error> + Send,
+    ) -> PyResult<T> {
+        self.locked(py, |state| caught(|| f(state)))
     }
 
     /// The columns of trades, and those of keys.
@@ -70,17 +84,24 @@ impl BarStream {
         take: impl FnOnce(&mut Grouped, &[Series], &[Series]) -> Result<Option<DataFrame>, Error> + Send,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (columns, by) = self.columns(frame)?;
-        let frame = py.detach(|| match self.state.lock() {
-            Ok(mut state) => take(&mut state, &columns, &by),
-            Err(_) => Err(broken()),
-        });
-        frame.map_err(to_python)?.map(|frame| to_python_frame(py, frame)).transpose()
+        let frame = door(|| py.detach(|| self.waited(|state| take(state, &columns, &by))))?;
+        frame.map(|frame| to_python_frame(py, frame)).transpose()
     }
 }
 
-/// A panic while the lock was held may have left half a batch behind: refuse to go on.
+/// Calls `f` with the state, and lets the lock go: also in a panic, after which nobody gets it.
+fn with<T>(
+    mut state: MutexGuard<'_, Grouped>,
+    f: impl FnOnce(&mut Grouped) -> Result<T, Error>,
+) -> Result<T, Error> {
+    f(&mut state)
+}
+
+/// A panic that was not undone may have left half a change behind: refuse to go on.
 fn broken() -> Error {
-    Error::Input("an earlier call failed in the middle; start again".to_owned())
+    Error::Input(
+        "an earlier call failed in the middle, by a bug in rangebar_polars, and left a state that cannot be used: resume a checkpoint from before, or start again".to_owned(),
+    )
 }
 
 /// The columns that are read, and no others: a frame may have many more.
@@ -125,9 +146,48 @@ fn given<T>(layout: &Layout, role: Field, value: Option<T>) -> Result<Option<T>,
     }
 }
 
-/// A state to go back to.
-#[pyclass(module = "rangebar_polars._internal", frozen)]
-pub struct SavedState(Saved);
+/// A single trade as Python gives it: a number for each column that a trade can have.
+struct OneTrade {
+    timestamp: Option<i64>,
+    price: f64,
+    quantity: Option<f64>,
+    is_buyer_maker: Option<bool>,
+    agg_trade_id: Option<i64>,
+    first_trade_id: Option<i64>,
+    last_trade_id: Option<i64>,
+}
+
+impl OneTrade {
+    /// Pushes it; the number of its key and the bars it closes, if any.
+    fn push(
+        &self,
+        state: &mut Grouped,
+        key: KeyOfOne<'_>,
+    ) -> Result<(u32, Option<DataFrame>), Error> {
+        let layout = state.layout();
+        let time = given(layout, Field::Timestamp, self.timestamp)?;
+        let quantity = given(layout, Field::Quantity, self.quantity)?;
+        let side = given(layout, Field::IsBuyerMaker, self.is_buyer_maker.map(u8::from))?;
+        let agg = given(layout, Field::AggTradeId, self.agg_trade_id)?;
+        let first = given(layout, Field::FirstTradeId, self.first_trade_id)?;
+        let last = given(layout, Field::LastTradeId, self.last_trade_id)?;
+        let trades = Trades {
+            price: Numbers::Float(std::slice::from_ref(&self.price)),
+            quantity: quantity.as_ref().map(|q| Numbers::Float(std::slice::from_ref(q))),
+            timestamp: time.as_ref().map(std::slice::from_ref),
+            is_buyer_maker: side
+                .as_ref()
+                .map(|s| Bits { bytes: std::slice::from_ref(s), offset: 0 }),
+            agg_trade_id: agg.as_ref().map(std::slice::from_ref),
+            first_trade_id: first.as_ref().map(std::slice::from_ref),
+            last_trade_id: last.as_ref().map(std::slice::from_ref),
+            grid: layout.grid(),
+            offset: 0,
+            len: 1,
+        };
+        state.push_one(key, &trades)
+    }
+}
 
 #[pymethods]
 impl BarStream {
@@ -156,9 +216,9 @@ impl BarStream {
             let keys = by.as_deref().map(fields).transpose()?;
             let (overlap, keep) = (options.overlap()?, options.keep_incomplete()?);
             let bar_options = options.bar_options(&layout)?;
-            Ok(Grouped::new(bar_options, overlap, layout, keys, keep, wanted.as_deref()))
+            Grouped::new(bar_options, overlap, layout, keys, keep, wanted.as_deref())
         };
-        let state: Grouped = make().map_err(to_python)?;
+        let state = door(make)?;
         let small = |names: Vec<String>| names.into_iter().map(PlSmallStr::from).collect();
         let (names, by): (Vec<PlSmallStr>, Vec<PlSmallStr>) =
             (small(names), small(by.unwrap_or_default()));
@@ -171,10 +231,7 @@ impl BarStream {
         py: Python<'py>,
         frame: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.bars(py, frame, |state, columns, by| {
-            let bars = state.push(columns, by)?;
-            if bars.is_empty() { Ok(None) } else { state.frame(&bars).map(Some) }
-        })
+        self.bars(py, frame, Grouped::push)
     }
 
     /// As `push`, but bars may wait until there are more of them.
@@ -188,39 +245,31 @@ impl BarStream {
 
     /// The bars that wait.
     fn pending(&self, py: Python<'_>) -> PyResult<PyDataFrame> {
-        self.frame(py, |state| {
-            let bars = state.pending();
-            state.frame(&bars)
-        })
+        self.locked(py, |state| state.take_pending(false)).map(PyDataFrame)
     }
 
     /// The bar id of every trade of a batch; null for one that is skipped.
     fn push_ids(&self, py: Python<'_>, frame: &Bound<'_, PyAny>, name: &str) -> PyResult<PySeries> {
         let (columns, by) = self.columns(frame)?;
-        let ids = py.detach(|| match self.state.lock() {
-            Ok(mut state) => state.push_ids(&columns, &by),
-            Err(_) => Err(broken()),
-        });
-        Ok(PySeries(bar_ids(name.into(), ids.map_err(to_python)?)))
+        let work = |state: &mut Grouped| {
+            state.push_ids(&columns, &by).map(|ids| bar_ids(name.into(), ids))
+        };
+        door(|| py.detach(|| self.waited(work))).map(PySeries)
     }
 
     /// The bars that remain at the end: those that wait, and incomplete ones if they are kept.
     fn finish(&self, py: Python<'_>) -> PyResult<PyDataFrame> {
-        self.frame(py, |state| {
-            let mut bars = state.pending();
-            bars.extend(state.remaining());
-            state.frame(&bars)
-        })
+        self.locked(py, |state| state.take_pending(true)).map(PyDataFrame)
     }
 
     /// The bars in progress, which stay in progress.
     fn open_bars(&self, py: Python<'_>) -> PyResult<PyDataFrame> {
-        self.frame(py, |state| state.frame(&state.unfinished()))
+        self.read(py, |state| state.frame(&state.unfinished())).map(PyDataFrame)
     }
 
     /// A frame of no bars, for its schema.
     fn empty(&self, py: Python<'_>) -> PyResult<PyDataFrame> {
-        self.frame(py, |state| state.frame(&[]))
+        self.read(py, |state| state.frame(&[])).map(PyDataFrame)
     }
 
     /// Count the ids that are missing, for `report`.
@@ -234,44 +283,49 @@ impl BarStream {
     /// Rows, skipped rows, missing ids, gaps, and the first gap's row and ids, of the last push.
     #[allow(clippy::type_complexity, reason = "a plain tuple that Python names")]
     fn report(&self, py: Python<'_>) -> PyResult<(u64, u64, u64, u64, Option<(u64, i64, i64)>)> {
-        let report = self.locked(py, |state| Ok(*state.report()))?;
+        let report = self.read(py, |state| Ok(*state.report()))?;
         Ok((report.rows, report.skipped, report.missing, report.gaps, report.first_gap))
     }
 
-    /// The state, to go back to.
-    fn save(&self, py: Python<'_>) -> PyResult<SavedState> {
-        self.locked(py, |state| Ok(SavedState(state.save())))
+    /// The same state once more, to change apart from this one.
+    fn copy(&self, py: Python<'_>) -> PyResult<Self> {
+        let state = self.read(py, |state| Ok(state.copied()))?;
+        Ok(Self { state: Mutex::new(state), names: self.names.clone(), by: self.by.clone() })
     }
 
-    /// Goes back to a state.
-    fn go_back(&self, py: Python<'_>, saved: &SavedState) -> PyResult<()> {
-        self.locked(py, |state| {
-            state.go_back(&saved.0);
+    /// Takes on the state of another.
+    fn take_over(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
+        // One lock after the other: two of one rank would have no order.
+        let state = other.read(py, |state| Ok(state.copied()))?;
+        self.locked(py, |own| {
+            *own = state;
             Ok(())
         })
     }
 
     /// Time of the last trade, where there are no keys.
     fn last_time(&self, py: Python<'_>) -> PyResult<Option<i64>> {
-        self.locked(py, |state| Ok(state.last_time()))
+        self.read(py, |state| Ok(state.last_time()))
     }
 
     /// The keys seen, in their order.
     fn keys(&self, py: Python<'_>) -> PyResult<Option<PyDataFrame>> {
-        let keys = self.locked(py, |state| Ok(state.key_rows().cloned()))?;
+        let keys = self.read(py, |state| Ok(state.key_rows().cloned()))?;
         Ok(keys.map(PyDataFrame))
     }
 
-    /// The state; `options` is JSON, `schema` and `keys` are what `resume` wants back.
+    /// The state; `options`, `schema` and `keys` are JSON that `resume` wants back.
     fn checkpoint(
         &self,
         py: Python<'_>,
         options: &str,
-        schema: Option<String>,
-        keys: Option<String>,
+        schema: Option<&str>,
+        keys: Option<&str>,
     ) -> PyResult<Checkpoint> {
-        let options = json(options).map_err(to_python)?;
-        let state = self.locked(py, |state| Ok(state.checkpoint(options, schema, keys)))?;
+        let state = self.read(py, |state| {
+            let (schema, keys) = (schema.map(json).transpose()?, keys.map(json).transpose()?);
+            Ok(state.checkpoint(json(options)?, schema, keys))
+        })?;
         Ok(Checkpoint { state })
     }
 
@@ -288,17 +342,15 @@ impl BarStream {
         self.locked(py, |state| state.resume(&checkpoint.state, &keys))
     }
 
-    /// Number of the key in the only row of `frame`, and whether it is new.
-    fn key_number(&self, py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<(u32, bool)> {
-        let by = pick(frame, &self.by)?;
-        self.locked(py, |state| state.key_number(&by))
+    /// Last time of each key in the checkpoint that was resumed.
+    fn resumed_at(&self, py: Python<'_>) -> PyResult<Vec<Option<i64>>> {
+        self.read(py, |state| Ok(state.resumed_at().to_vec()))
     }
 
-    /// Forgets the newest key.
-    fn forget_key(&self, py: Python<'_>) -> PyResult<()> {
+    /// Takes on what `resumed_at` was.
+    fn set_resumed_at(&self, py: Python<'_>, times: Vec<Option<i64>>) -> PyResult<()> {
         self.locked(py, |state| {
-            let count = state.key_count();
-            state.forget_keys(count.saturating_sub(1));
+            state.set_resumed_at(times);
             Ok(())
         })
     }
@@ -317,36 +369,49 @@ impl BarStream {
         first_trade_id: Option<i64>,
         last_trade_id: Option<i64>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let frame = self.locked(py, |state| {
-            let layout = state.layout();
-            let time = given(layout, Field::Timestamp, timestamp)?;
-            let quantity = given(layout, Field::Quantity, quantity)?;
-            let side = given(layout, Field::IsBuyerMaker, is_buyer_maker.map(u8::from))?;
-            let agg = given(layout, Field::AggTradeId, agg_trade_id)?;
-            let first = given(layout, Field::FirstTradeId, first_trade_id)?;
-            let last = given(layout, Field::LastTradeId, last_trade_id)?;
-            let trades = Trades {
-                price: Numbers::Float(std::slice::from_ref(&price)),
-                quantity: quantity.as_ref().map(|q| Numbers::Float(std::slice::from_ref(q))),
-                timestamp: time.as_ref().map(std::slice::from_ref),
-                is_buyer_maker: side
-                    .as_ref()
-                    .map(|s| Bits { bytes: std::slice::from_ref(s), offset: 0 }),
-                agg_trade_id: agg.as_ref().map(std::slice::from_ref),
-                first_trade_id: first.as_ref().map(std::slice::from_ref),
-                last_trade_id: last.as_ref().map(std::slice::from_ref),
-                grid: layout.grid(),
-                offset: 0,
-                len: 1,
-            };
-            let bars = state.push_one(key, &trades)?;
-            if bars.is_empty() { Ok(None) } else { state.frame(&bars).map(Some) }
-        })?;
+        let trade = OneTrade {
+            timestamp,
+            price,
+            quantity,
+            is_buyer_maker,
+            agg_trade_id,
+            first_trade_id,
+            last_trade_id,
+        };
+        let (_, frame) = self.locked(py, |state| trade.push(state, KeyOfOne::Number(key)))?;
         frame.map(|frame| to_python_frame(py, frame)).transpose()
+    }
+
+    /// As `push_trade`, of the key in the only row of `frame`, which may be new; also its number.
+    #[allow(clippy::too_many_arguments, reason = "one for each column a trade can have")]
+    fn push_trade_of<'py>(
+        &self,
+        py: Python<'py>,
+        frame: &Bound<'py, PyAny>,
+        timestamp: Option<i64>,
+        price: f64,
+        quantity: Option<f64>,
+        is_buyer_maker: Option<bool>,
+        agg_trade_id: Option<i64>,
+        first_trade_id: Option<i64>,
+        last_trade_id: Option<i64>,
+    ) -> PyResult<(u32, Option<Bound<'py, PyAny>>)> {
+        let by = pick(frame, &self.by)?;
+        let trade = OneTrade {
+            timestamp,
+            price,
+            quantity,
+            is_buyer_maker,
+            agg_trade_id,
+            first_trade_id,
+            last_trade_id,
+        };
+        let (key, frame) = self.locked(py, |state| trade.push(state, KeyOfOne::Row(&by)))?;
+        Ok((key, frame.map(|frame| to_python_frame(py, frame)).transpose()?))
     }
 
     /// The parts of the input that the wanted columns are made of.
     fn needs(&self, py: Python<'_>) -> PyResult<Vec<&'static str>> {
-        self.locked(py, |state| Ok(state.output().needs().into_iter().map(Field::name).collect()))
+        self.read(py, |state| Ok(state.output().needs().into_iter().map(Field::name).collect()))
     }
 }
