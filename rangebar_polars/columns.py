@@ -226,7 +226,17 @@ def check_by(by: By) -> list[str] | Auto | None:
 
 
 def keys_of(by: list[str] | Auto | None, schema: Mapping[str, pl.DataType]) -> list[str] | None:
-    """The key columns of trades with this schema; `by` has been through `check_by`."""
-    if isinstance(by, Auto):
-        return [_KEY] if _KEY in schema else None
-    return by
+    """
+    The key columns of trades with this schema; `by` has been through `check_by`.
+
+    Raises
+    ------
+    rangebar_polars.exceptions.RangeBarError
+        If one holds Python objects, of which nobody can tell whether they are the same.
+    """
+    keys = ([_KEY] if _KEY in schema else None) if isinstance(by, Auto) else by
+    for key in keys or ():
+        if isinstance(schema.get(key), pl.Object):
+            msg = f"column '{key}' holds Python objects: make texts or numbers of them first"
+            raise RangeBarError(msg)
+    return keys

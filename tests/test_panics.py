@@ -51,12 +51,13 @@ def at_work(rows: int) -> rb.RangeBarProcessor:
 
 
 REST = TRADES[20_001:].with_columns(pl.col("agg_trade_id") + 2 * 10**9)
+OF_ONE_KEY = REST.with_columns(symbol=pl.lit("z"))
 KNOWN: dict[str, Any] = {**TRADE, "agg_trade_id": 3 * 10**9, "price": 5e6}
 
 CALLS: dict[str, Callable[[rb.RangeBarProcessor], Any]] = {
     "push": lambda processor: processor.push(REST),
     "push of a few": lambda processor: processor.push(REST[:100]),
-    "push of one key": lambda processor: processor.push(REST.with_columns(symbol=pl.lit("z"))),
+    "push of one key": lambda processor: processor.push(OF_ONE_KEY),
     "push of a plan": lambda processor: processor.push(REST.lazy()),
     "push of arrow": lambda processor: processor.push(REST.to_arrow()),
     "push_trade": lambda processor: processor.push_trade(**KNOWN, key=TRADES["symbol"][0]),

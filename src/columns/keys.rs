@@ -78,10 +78,7 @@ pub struct Keys {
 /// Refuses columns that cannot tell keys apart.
 fn check_dtype(name: &str, dtype: &DataType) -> Result<(), Error> {
     if dtype.contains_objects() || dtype.contains_unknown() {
-        let message = format!(
-            "column '{name}' holds Python objects, which cannot be keys: make texts or numbers of them first"
-        );
-        return Err(Error::Input(message));
+        return Err(Error::Input(format!("column '{name}' cannot be a key: it is {dtype}")));
     }
     Ok(())
 }
@@ -100,6 +97,9 @@ fn in_full(dtype: &DataType) -> String {
         DataType::Struct(fields) => {
             let each = |field: &Field| format!("{}: {}", field.name(), in_full(field.dtype()));
             format!("struct[{}]", fields.iter().map(each).collect::<Vec<_>>().join(", "))
+        }
+        DataType::Categorical(categories, _) if !categories.is_global() => {
+            format!("cat['{}' of '{}']", categories.name(), categories.namespace())
         }
         DataType::List(inner) => format!("list[{}]", in_full(inner)),
         DataType::Array(inner, width) => format!("array[{}, {width}]", in_full(inner)),

@@ -14,7 +14,7 @@
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-use polars::prelude::{DataFrame, IntoSeries as _, PlSmallStr, Series};
+use polars::prelude::{DataFrame, DataType, IntoSeries as _, PlSmallStr, Series};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
@@ -22,6 +22,7 @@ use pyo3_polars::{PyDataFrame, PySeries};
 
 use super::checkpoint::{Checkpoint, json};
 use super::door::door;
+use super::error::to_python;
 use super::expressions::bar_ids;
 use super::options::RawOptions;
 use crate::columns::error::Error;
@@ -121,9 +122,24 @@ fn pick(frame: &Bound<'_, PyAny>, names: &[PlSmallStr]) -> PyResult<Vec<Series>>
             // Also where there is none: the error is Polars' own.
             _ => frame.call_method1(intern!(py, "get_column"), (name.as_str(),))?,
         };
-        Ok(column.extract::<PySeries>()?.0)
+        let series = column.extract::<PySeries>()?.0;
+        if *series.dtype() == DataType::Binary {
+            refuse_objects(&column, name)?;
+        }
+        Ok(series)
     };
     names.iter().map(series).collect()
+}
+
+/// Python objects come as the bytes of their addresses, which say nothing.
+fn refuse_objects(column: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
+    let dtype = column.getattr(intern!(column.py(), "dtype"))?;
+    if dtype.str()?.to_cow()? != "Object" {
+        return Ok(());
+    }
+    let message =
+        format!("column '{name}' holds Python objects: make texts or numbers of them first");
+    Err(to_python(Error::Input(message)))
 }
 
 /// A frame in Python: as one struct, for a call for each column costs more than all the rest.
