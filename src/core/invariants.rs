@@ -59,12 +59,12 @@ fn check_bar(
         "a bar's prices are not within its low and high",
     )?;
     let timed = has(Field::Timestamp);
-    let times = if timed {
+    let in_order = if timed {
         bar.open_time <= bar.close_time && clock.last_time == Some(bar.close_time)
     } else {
         (bar.open_time, bar.close_time) == (0, 0)
     };
-    must(times, "a bar's times are not those of its trades")?;
+    must(in_order, "a bar's times are not those of its trades")?;
     let inside = |price| bar.lower < price && price < bar.upper;
     let open = if timed && !options.same_timestamp_close {
         bar.open_time == bar.close_time || inside(bar.close)

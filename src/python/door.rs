@@ -17,8 +17,8 @@ pub fn door<T>(f: impl FnOnce() -> Result<T, Error>) -> PyResult<T> {
 }
 
 /// The next one who comes to the place of this name panics; None: nobody. For tests.
-#[pyfunction]
-pub fn _panic_next(place: Option<&str>) -> PyResult<()> {
+#[pyfunction(name = "_panic_next")]
+pub fn panic_next(place: Option<&str>) -> PyResult<()> {
     let named = |name| {
         Place::named(name).ok_or_else(|| PyValueError::new_err(format!("no place {name:?}")))
     };

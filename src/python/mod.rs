@@ -27,6 +27,6 @@ fn _internal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(options::check_rule, module)?)?;
     module.add_function(wrap_pyfunction!(options::bar_columns, module)?)?;
     module.add_function(wrap_pyfunction!(csv::parse_csv, module)?)?;
-    module.add_function(wrap_pyfunction!(door::_panic_next, module)?)?;
+    module.add_function(wrap_pyfunction!(door::panic_next, module)?)?;
     Ok(())
 }
