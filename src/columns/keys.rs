@@ -57,7 +57,7 @@ fn all_equal<'a, T: PartialEq + Copy + 'a>(mut chunks: impl Iterator<Item = &'a 
         let first = *first.get_or_insert(value);
         // A few at a time, without a way out in between: then many are compared at once, and yet
         // little is looked at where keys alternate.
-        chunk.chunks(512).all(|some| some.iter().fold(true, |same, v| same & (*v == first)))
+        chunk.chunks(512).all(|some| some.iter().filter(|v| **v != first).count() == 0)
     })
 }
 
