@@ -80,7 +80,8 @@ def test_ids_are_of_the_same_keys() -> None:
     trades = three_symbols()
     eager: Any = trades
     lazy: Any = trades.lazy()
-    for options, by in (({}, ["symbol"]), ({"by": None}, [])):
+    choices: list[tuple[dict[str, Any], list[str]]] = [({}, ["symbol"]), ({"by": None}, [])]
+    for options, by in choices:
         expected = trades.with_columns(oracle_bar_ids(trades, RULE, by=by))
         assert_same_bits(rb.with_bar_id(trades, RULE, **options), expected)
         assert_same_bits(eager.rangebar.with_bar_id(RULE, **options), expected)

@@ -179,8 +179,8 @@ def test_a_unit_that_contradicts_the_column_fails_at_the_call() -> None:
 @EVERY_UNIT
 def test_a_clock_is_needed_by_what_reads_it(unit: TimeUnit) -> None:
     trades = counted(unit)
-    for option in ({"reset": "1d"}, {"max_gap": "2h"}):
-        (name,) = option
+    options: dict[str, dict[str, Any]] = {"reset": {"reset": "1d"}, "max_gap": {"max_gap": "2h"}}
+    for name, option in options.items():
         for door in (*BAR_DOORS.values(), *ID_DOORS.values()):
             with pytest.raises((ValueError, ComputeError), match=f"{name} on an Int64 timestamp"):
                 door(trades, 250, **option)
