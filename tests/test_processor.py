@@ -1,8 +1,7 @@
-"""Pushing trades: frames, Arrow, single trades; states kept and gone on from."""
+"""Pushing trades: frames, Arrow, single trades; states kept and resumed."""
 
 from __future__ import annotations
 
-import json
 import threading
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -14,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rangebar_polars as rb
-from tests.support.children import REPOSITORY
 from tests.support.compare import assert_same_bits
 from tests.support.strategies import Case, bar_cases
 from tests.support.trades import walk
@@ -316,60 +314,3 @@ def test_dtypes_must_stay():
         processor.push(pl.DataFrame({"timestamp": [1], "price": [1], "quantity": [1.0]}))
     with pytest.raises(pl.exceptions.ColumnNotFoundError, match="'quantity'"):
         processor.push(pl.DataFrame({"timestamp": [1], "price": [1.0]}))
-
-
-class TestCheckpointTexts:
-    def test_one_of_version_1_is_read_for_ever(self):
-        # Never write these files again: they stand for those that users have kept.
-        folder = REPOSITORY / "tests" / "checkpoints"
-        text = (folder / "version-1.json").read_text()
-        trades = pl.read_csv(folder / "version-1.trades.csv", schema=spread(1).schema)
-        closed: dict[str, Any] = {**OPTIONS, "incomplete": "drop"}
-        first = rb.range_bars(trades[:150], [100, 250], **closed)
-        processor = rb.RangeBarProcessor.from_checkpoint(text)
-        bars = pl.concat([processor.push(trades[150:]), processor.finish()])
-        want = rb.range_bars(trades, [100, 250], **OPTIONS)
-        assert_same_bits(bars, want.tail(bars.height))
-        assert bars.height + first.height <= want.height
-
-    def text(self) -> str:
-        processor = rb.RangeBarProcessor([100, 250], **OPTIONS)
-        processor.push(spread(50))
-        return processor.checkpoint()
-
-    def test_a_new_processor_has_one_too(self):
-        text = rb.RangeBarProcessor(250, by="symbol", reset="1w", reset_offset="-1d").checkpoint()
-        processor = rb.RangeBarProcessor.from_checkpoint(text)
-        trades = spread(200)
-        want = rb.range_bars(trades, 250, by="symbol", reset="1w", reset_offset="-1d")
-        assert_same_bits(processor.push(trades), want)
-
-    def test_it_is_json(self):
-        assert json.loads(self.text())["version"] == 2
-
-    def test_cut_short(self):
-        text = self.text()
-        for end in range(0, len(text), 13):
-            with pytest.raises(rb.CheckpointError):
-                rb.RangeBarProcessor.from_checkpoint(text[:end])
-
-    def test_edited(self):
-        text = self.text()
-        with pytest.raises(rb.CheckpointError, match="has been changed"):
-            rb.RangeBarProcessor.from_checkpoint(text.replace('"rows":50', '"rows":51'))
-
-    def test_of_a_newer_version(self):
-        text = self.text().replace('"version":2', '"version":3')
-        with pytest.raises(rb.CheckpointError, match="upgrade"):
-            rb.RangeBarProcessor.from_checkpoint(text)
-
-    def test_something_else(self):
-        for text in (
-            '{"format":"x"}',
-            "{}",
-            "[]",
-            "",
-            self.text().replace("polars check", "check"),
-        ):
-            with pytest.raises(rb.CheckpointError, match="not a rangebar_polars checkpoint"):
-                rb.RangeBarProcessor.from_checkpoint(text)
