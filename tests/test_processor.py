@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import rangebar_polars as rb
 from tests.support.compare import assert_same_bits
 from tests.support.strategies import Case, bar_cases
-from tests.support.trades import walk
+from tests.support.trades import paced, walk
 
 pa = pytest.importorskip("pyarrow")
 
@@ -27,11 +27,9 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def spread(rows: int) -> pl.DataFrame:
+def over_days(rows: int) -> pl.DataFrame:
     """A walk over some days, so that resets and gaps happen."""
-    row = pl.int_range(rows)
-    times = pl.lit(datetime(2024, 1, 30)) + pl.duration(minutes=row // 2 * 11 + row // 50 * 200)
-    return walk(rows).with_columns(timestamp=times)
+    return paced(walk(rows), timedelta(minutes=11), silence=timedelta(minutes=200))
 
 
 def pushed(processor: rb.RangeBarProcessor, parts: list[pl.DataFrame]) -> pl.DataFrame:
@@ -40,7 +38,7 @@ def pushed(processor: rb.RangeBarProcessor, parts: list[pl.DataFrame]) -> pl.Dat
 
 
 def test_a_chain_of_checkpoints_at_every_trade_is_one_run():
-    trades = spread(150)
+    trades = over_days(150)
     want = rb.range_bars(trades, [100, 250, 700], **OPTIONS)
     processor = rb.RangeBarProcessor([100, 250, 700], **OPTIONS)
     bars: list[pl.DataFrame] = []
@@ -52,7 +50,7 @@ def test_a_chain_of_checkpoints_at_every_trade_is_one_run():
 
 @pytest.mark.parametrize("cut", range(0, 3000, 333))
 def test_one_checkpoint_anywhere_in_a_long_run(cut):
-    trades = spread(3000)
+    trades = over_days(3000)
     want = rb.range_bars(trades, [100, 250], **OPTIONS)
     processor = rb.RangeBarProcessor([100, 250], **OPTIONS)
     first = processor.push(trades[:cut])
@@ -110,7 +108,7 @@ def test_keys_of_every_type_survive_a_checkpoint(kind):
 
 
 def test_a_refused_batch_leaves_no_trace():
-    trades = spread(600)
+    trades = over_days(600)
     bad = trades[300:400].with_columns(
         price=pl.when(pl.int_range(100) == 99).then(float("nan")).otherwise("price"),
         symbol=pl.lit("new"),
@@ -151,7 +149,7 @@ def test_a_first_push_that_is_refused_leaves_a_new_processor():
 
 
 def test_open_bars_disturb_nothing():
-    trades = spread(500)
+    trades = over_days(500)
     processor = rb.RangeBarProcessor([100, 250], **OPTIONS)
     bars = []
     for start in range(0, 500, 50):
@@ -176,7 +174,7 @@ def test_a_finished_processor_takes_no_more():
 
 
 def test_single_trades_are_the_same_as_frames():
-    trades = spread(400)
+    trades = over_days(400)
     processor = rb.RangeBarProcessor([100, 250], **OPTIONS)
     bars = [
         processor.push_trade(key=row.pop("symbol"), **row) for row in trades.iter_rows(named=True)
@@ -213,7 +211,7 @@ def test_a_single_trade_needs_what_those_before_had():
 
 
 def producers() -> dict[str, Any]:
-    trades = spread(300).drop("symbol")
+    trades = over_days(300).drop("symbol")
     table = trades.to_arrow()
     made: dict[str, Any] = {
         "table": table,
@@ -233,7 +231,7 @@ def producers() -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["table", "batch", "reader", "polars", "lazy", "pandas", "duckdb"])
 def test_any_producer_of_arrow(kind):
-    trades = spread(300).drop("symbol")
+    trades = over_days(300).drop("symbol")
     processor = rb.RangeBarProcessor(250)
     bars = processor.push(producers()[kind])
     want = rb.range_bars(trades, 250)
