@@ -14,7 +14,7 @@ import rangebar_polars as rb
 from tests.support.compare import assert_bars_equal, assert_same_bits
 from tests.support.oracle import oracle_bars
 from tests.support.sources import batched
-from tests.support.trades import walk
+from tests.support.trades import paced, walk
 
 RESETS = ["1d", "2d", "1w", "2w", "1mo", "2mo", "1q", "1y", "3y"]
 ZONES = [None, "UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]
@@ -84,12 +84,7 @@ def test_an_offset_moves_the_boundaries(hours, every, reset_offset):
 )
 @pytest.mark.parametrize("incomplete", ["drop", "keep"])
 def test_equal_to_the_oracle_in_every_door(options, incomplete):
-    trades = walk(3000).with_columns(
-        timestamp=(
-            pl.lit(datetime(2024, 2, 26)).cast(pl.Datetime("us"))
-            + pl.duration(seconds=pl.int_range(3000) // 2 * 977)
-        )
-    )
+    trades = paced(walk(3000), timedelta(seconds=977), start=datetime(2024, 2, 26))
     trades = trades.filter(pl.col("timestamp").dt.hour() != 3)
     by: dict[str, Any] = {"by": ["symbol"], "incomplete": incomplete}
     gap = options.get("max_gap")
@@ -141,9 +136,7 @@ def test_local_midnight_on_the_nights_that_clocks_change():
 
 
 def test_the_same_at_every_split():
-    trades = walk(400).with_columns(
-        timestamp=pl.lit(datetime(2024, 1, 1)) + pl.duration(minutes=pl.int_range(400) // 2 * 13)
-    )
+    trades = paced(walk(400), timedelta(minutes=13))
     options: dict[str, Any] = {
         "by": "symbol",
         "reset": "1d",
