@@ -149,33 +149,6 @@ def test_the_same_at_every_split():
         assert_same_bits(rb.range_bars(frame, [50, 300], **options).collect(), want)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"reset": "1h"}, "reset must be a number of days"),
-        ({"reset": "nonsense"}, "is not a duration"),
-        ({"reset": "1d", "reset_offset": "1mo"}, "a reset_offset in months"),
-        ({"reset_offset": "1h"}, "reset_offset moves the boundaries of reset"),
-        ({"max_gap": "1mo"}, "max_gap must be a positive duration"),
-        ({"max_gap": "0s"}, "max_gap must be a positive duration"),
-        ({"reset": "1d", "columns": {"timestamp": None}}, "reset needs a timestamp column"),
-        ({"time_unit": "s"}, "time_unit must be"),
-        ({"time_unit": "ms"}, "contradicts the timestamp column"),
-    ],
-)
-def test_options_that_make_no_sense(options, message):
-    trades = pl.LazyFrame({"timestamp": [datetime(2024, 1, 1)], "price": [1.0], "quantity": [1.0]})
-    with pytest.raises(ValueError, match=message):
-        rb.range_bars(trades, 250, **options)
-
-
-def test_integers_need_a_unit():
-    trades = pl.DataFrame({"timestamp": [10**18], "price": [1.0], "quantity": [1.0]})
-    with pytest.raises(ValueError, match="needs time_unit='ns', 'us' or 'ms'"):
-        rb.range_bars(trades, 250, reset="1d")
-    assert rb.range_bars(trades, 250, reset="1d", time_unit="ns").height == 0
-
-
 def test_a_time_beyond_the_calendar_is_named():
     trades = pl.DataFrame({"timestamp": [10**12, 2**62], "price": [1.0] * 2, "quantity": [1.0] * 2})
     with pytest.raises(
