@@ -118,7 +118,9 @@ def _decimal_bps(value: object) -> int:
 
 def rules_of(value: IntoRule | Iterable[IntoRule]) -> tuple[Rule, ...]:
     """All rules asked for; that there is one at least, and none twice, is checked further in."""
-    if isinstance(value, (Range, str, bytes, Mapping)) or not isinstance(value, Iterable):
+    single = isinstance(value, (Range, str, bytes, Mapping)) or not isinstance(value, Iterable)
+    # An array of numpy that is a number, too.
+    if single or getattr(value, "ndim", 1) == 0:
         return (_rule(cast("IntoRule", value)),)
     return tuple(_rule(one) for one in value)
 

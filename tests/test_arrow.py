@@ -159,3 +159,22 @@ def test_ids_go_to_polars_frames() -> None:
     table: Any = walk(10).to_arrow()
     with pytest.raises(TypeError, match=r"polars frame; make one with pl\.DataFrame\("):
         rb.with_bar_id(table, 250)
+
+
+def test_a_stream_of_no_batches_has_columns_all_the_same() -> None:
+    trades = walk(10).clear()
+    schema = trades.to_arrow().schema
+    for nothing in (trades.to_arrow(), pa.RecordBatchReader.from_batches(schema, [])):
+        assert_same_bits(rb.range_bars(nothing, 250), rb.range_bars(trades, 250))
+    without = schema.remove(schema.get_field_index("price"))
+    with pytest.raises(pl.exceptions.ColumnNotFoundError, match="'price' not found"):
+        rb.range_bars(pa.RecordBatchReader.from_batches(without, []), 250)
+    processor = rb.RangeBarProcessor(250)
+    bars = processor.push(pa.RecordBatchReader.from_batches(schema, []))
+    assert_same_bits(bars, rb.range_bars(trades, 250))
+
+
+def test_a_stream_of_values_without_columns_is_refused() -> None:
+    values: Any = pl.Series("price", [1.0, 2.0])
+    with pytest.raises(rb.RangeBarError, match="must have columns"):
+        rb.range_bars(values, 250)

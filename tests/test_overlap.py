@@ -184,3 +184,21 @@ def test_reports_count_what_was_skipped() -> None:
     row = trades.row(5, named=True)
     assert processor.push_trade(key=row.pop("symbol"), **row) is None
     assert (processor.report.rows, processor.report.skipped) == (1, 1)
+
+
+@pytest.mark.parametrize("by", [None, "symbol"])
+@pytest.mark.parametrize("rows", [40, 40_000])
+def test_of_two_faults_the_first_is_named_in_any_batches(rows: int, by: str | None) -> None:
+    bad, repeated = rows // 2, rows - 5
+    row = pl.int_range(rows)
+    for fault in (-1.0, float("nan"), None):
+        price = pl.when(row == bad).then(pl.lit(fault, dtype=pl.Float64)).otherwise("price")
+        agg_trade_id = pl.when(row == repeated).then(-1).otherwise("agg_trade_id")
+        trades = walk(rows).with_columns(price=price, agg_trade_id=agg_trade_id)
+        for door in KEYED_DOORS.values():
+            with pytest.raises(rb.InvalidTradeError, match=f"column 'price', row {bad}: "):
+                door(trades, 250, by=by)
+        for lengths in ([rows], [bad, rows - bad], [bad + 1, rows - bad - 1], [repeated, 5]):
+            lazy = rb.range_bars(batched(trades, lengths), 250, by=by)
+            with pytest.raises(rb.InvalidTradeError, match=f"column 'price', row {bad}: "):
+                lazy.collect(engine="streaming")

@@ -67,6 +67,16 @@ enum KeysOfRows {
     Each(Vec<u32>),
 }
 
+/// What there is to push of a key's rows in a batch.
+struct New {
+    /// The rows that are new, where some are not.
+    kept: Option<Vec<u32>>,
+    /// How many to push: no more than stand before a trade that is refused.
+    len: usize,
+    /// A trade that was there before, where that is an error.
+    repeated: Option<TradeError>,
+}
+
 /// A key's machine and its rows, on the way through a thread.
 struct Job<'a, C> {
     key: u32,
@@ -75,6 +85,7 @@ struct Job<'a, C> {
     len: usize,
     sink: C,
     result: Result<(), TradeError>,
+    repeated: Option<TradeError>,
 }
 
 impl Grouped {
@@ -350,20 +361,25 @@ impl Grouped {
         Ok(())
     }
 
-    /// The rows of a key that are new, where some are not.
-    fn compared(
-        &mut self,
-        trades: &Trades<'_>,
-        key: u32,
-        rows: Rows<'_>,
-        len: usize,
-    ) -> Result<Option<Vec<u32>>, TradeError> {
+    /// Compares a key's rows with those before.
+    fn compared(&mut self, trades: &Trades<'_>, key: u32, rows: Rows<'_>, len: usize) -> New {
         let clock = self.machines[key as usize].clock;
         let resumed_at = self.resumed_at.get(key as usize).copied().flatten();
-        let (report, kept) =
-            overlap::compare(trades, rows, len, clock, resumed_at, self.overlap, self.with_gaps)?;
-        self.report.add(&report);
-        Ok(kept)
+        let compared =
+            overlap::compare(trades, rows, len, clock, resumed_at, self.overlap, self.with_gaps);
+        match compared {
+            Ok((report, kept)) => {
+                self.report.add(&report);
+                let len = kept.as_ref().map_or(len, Vec::len);
+                New { kept, len, repeated: None }
+            }
+            Err(error) => {
+                // One of the trades before it may be a bad one, and is then the fault to name.
+                let before = |i: &usize| trades.offset + (rows.row(*i) as u64) < error.row;
+                let len = (0..len).take_while(before).count();
+                New { kept: None, len, repeated: Some(error) }
+            }
+        }
     }
 
     fn feed_one<G: Gather>(
@@ -375,17 +391,14 @@ impl Grouped {
         undo: &mut Vec<(u32, Machine)>,
     ) -> Result<(), TradeError> {
         undo.push((key, self.machines[key as usize].clone()));
-        let (mut rows, mut len) = (Rows::From(0), trades.len);
-        let kept = self.compared(trades, key, rows, len)?;
-        if let Some(kept) = &kept {
-            (rows, len) = (Rows::Picked(kept), kept.len());
-        }
+        let New { kept, len, repeated } = self.compared(trades, key, Rows::From(0), trades.len);
+        let rows = kept.as_deref().map_or(Rows::From(0), Rows::Picked);
         let Self { options, workspace, machines, .. } = self;
         let mut sink = gather.begin(key);
         let machine = &mut machines[key as usize];
         let pushed = machine.push(trades, rows, len, options, workspace, &mut sink);
         gather.end(start, sink);
-        pushed
+        pushed.and(repeated.map_or(Ok(()), Err))
     }
 
     fn feed_keys<G: Gather>(
@@ -397,26 +410,17 @@ impl Grouped {
         undo: &mut Vec<(u32, Machine)>,
     ) -> Result<(), TradeError> {
         let partition = Partition::new(keys, self.machines.len());
-        let mut first: Option<TradeError> = None;
-        let mut kept: Vec<Option<Vec<u32>>> = Vec::new();
-        for KeyRows { key, rows, len } in partition.keys() {
-            match self.compared(trades, key, rows, len) {
-                Ok(rows) => kept.push(rows),
-                Err(error) if first.is_none_or(|f| error.row < f.row) => first = Some(error),
-                Err(_) => {}
-            }
-        }
-        if let Some(error) = first {
-            return Err(error);
-        }
+        let compare = |KeyRows { key, rows, len }| self.compared(trades, key, rows, len);
+        let compared: Vec<New> = partition.keys().map(compare).collect();
         let mut jobs: Vec<Job<'_, G::Sink>> = Vec::new();
-        for (KeyRows { key, mut rows, mut len }, kept) in partition.keys().zip(&kept) {
-            if let Some(kept) = kept {
-                (rows, len) = (Rows::Picked(kept), kept.len());
-            }
+        for (KeyRows { key, rows, .. }, new) in partition.keys().zip(&compared) {
+            let New { kept, len, repeated } = new;
+            let rows = kept.as_deref().map_or(rows, Rows::Picked);
+            let (len, repeated) = (*len, *repeated);
             let machine = std::mem::take(&mut self.machines[key as usize]);
             undo.push((key, machine.clone()));
-            jobs.push(Job { key, machine, rows, len, sink: gather.begin(key), result: Ok(()) });
+            let (sink, result) = (gather.begin(key), Ok(()));
+            jobs.push(Job { key, machine, rows, len, sink, result, repeated });
         }
         let options = &self.options;
         let run = |job: &mut Job<'_, G::Sink>, workspace: &mut Workspace| {
@@ -431,10 +435,11 @@ impl Grouped {
             }
         }
         // The fault that stands first in the input is the one to report, whatever ran first.
+        let mut first: Option<TradeError> = None;
         for job in jobs {
             self.machines[job.key as usize] = job.machine;
             gather.end(start, job.sink);
-            match job.result {
+            match job.result.and(job.repeated.map_or(Ok(()), Err)) {
                 Err(error) if first.is_none_or(|f| error.row < f.row) => first = Some(error),
                 _ => {}
             }

@@ -1,6 +1,7 @@
 //! Arrow streams of other libraries, batch by batch, through the `PyCapsule` interface.
 
-use polars::prelude::{DataFrame, PolarsResult, Series, StructChunked, polars_err};
+use polars::prelude::{DataFrame, Series, StructChunked};
+use polars_arrow::array::new_empty_array;
 use polars_arrow::ffi::{ArrowArrayStream, ArrowArrayStreamReader};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -18,6 +19,8 @@ const NAME: &std::ffi::CStr = c"arrow_array_stream";
 #[pyclass(module = "rangebar_polars._internal", unsendable)]
 pub struct ArrowBatches {
     reader: ArrowArrayStreamReader<Box<ArrowArrayStream>>,
+    /// Whether a batch has come. A stream of none says which columns there are all the same.
+    any: bool,
 }
 
 #[pymethods]
@@ -35,7 +38,7 @@ impl ArrowBatches {
         // SAFETY: the stream is owned here, and a producer keeps to the C stream interface.
         let reader = unsafe { ArrowArrayStreamReader::try_new(Box::new(stream)) };
         let reader = reader.map_err(|e| PyValueError::new_err(e.to_string()))?;
-        Ok(Self { reader })
+        Ok(Self { reader, any: false })
     }
 
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -43,24 +46,29 @@ impl ArrowBatches {
     }
 
     fn __next__(&mut self) -> PyResult<Option<PyDataFrame>> {
-        let mut next = || -> PolarsResult<Option<DataFrame>> {
+        let mut next = || -> Result<Option<DataFrame>, Error> {
             // SAFETY: as above; the producer's arrays match the schema that it gave.
-            let Some(array) = (unsafe { self.reader.next() }) else { return Ok(None) };
+            let array = match unsafe { self.reader.next() } {
+                Some(array) => array?,
+                None if self.any => return Ok(None),
+                None => new_empty_array(self.reader.field().dtype().clone()),
+            };
+            self.any = true;
             let field = self.reader.field();
             // SAFETY: the array has the dtype of the stream's field.
             let series = unsafe {
                 Series::_try_from_arrow_unchecked_with_md(
                     "".into(),
-                    vec![array?],
+                    vec![array],
                     field.dtype(),
                     field.metadata.as_deref(),
                 )
             }?;
-            let batch: &StructChunked = series.struct_().map_err(
-                |_| polars_err!(SchemaMismatch: "an Arrow stream of trades must have columns"),
-            )?;
+            let batch: &StructChunked = series.struct_().map_err(|_| {
+                Error::Input("an Arrow stream of trades must have columns".to_owned())
+            })?;
             Ok(Some(batch.clone().unnest()))
         };
-        next().map(|frame| frame.map(PyDataFrame)).map_err(|e| to_python(Error::Polars(e)))
+        next().map(|frame| frame.map(PyDataFrame)).map_err(to_python)
     }
 }
