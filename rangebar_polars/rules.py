@@ -123,7 +123,7 @@ def rules_of(value: IntoRule | Iterable[IntoRule]) -> tuple[Rule, ...]:
     # An array of numpy may be a number.
     if several and getattr(cast("Any", given), "ndim", 1) > 0:
         return tuple(_rule(one) for one in cast("Iterable[IntoRule]", given))
-    return (_rule(given),)
+    return (_rule(cast("IntoRule", given)),)
 
 
 def _rule(value: IntoRule) -> Rule:
