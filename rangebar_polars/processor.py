@@ -234,7 +234,8 @@ class RangeBarProcessor:
         rangebar_polars.exceptions.InvalidTradeError
             For a bad trade. The state is then as it was before this push, all of it.
         rangebar_polars.exceptions.RangeBarError
-            After `finish`, or for a column whose dtype has changed.
+            After `finish`, for a column whose dtype has changed, or for a `symbol` or a text `side`
+            that the trades before did not have.
         polars.exceptions.ColumnNotFoundError
             For a column that is missing.
         """
@@ -334,9 +335,11 @@ class RangeBarProcessor:
         Raises
         ------
         TypeError
-            If a value is missing that the trades before had.
+            If a value is missing that the trades before had, or is not of its kind: a date has no
+            time of day, a text is not a number.
         rangebar_polars.exceptions.InvalidTradeError
-            For a bad trade; the state is then as it was.
+            For a bad trade, a NaT, a time finer than the unit of its column or a number of more
+            than 64 bits; the state is then as it was.
         """
         with self._lock:
             stream = self._stream

@@ -118,9 +118,12 @@ def _decimal_bps(value: object) -> int:
 
 def rules_of(value: IntoRule | Iterable[IntoRule]) -> tuple[Rule, ...]:
     """All rules asked for; that there is one at least, and none twice, is checked further in."""
-    if isinstance(value, (Range, str, bytes, Mapping)) or not isinstance(value, Iterable):
-        return (_rule(cast("IntoRule", value)),)
-    return tuple(_rule(one) for one in value)
+    given: Any = value
+    several = isinstance(given, Iterable) and not isinstance(given, (str, bytes, Mapping))
+    # An array of numpy may be a number.
+    if several and getattr(cast("Any", given), "ndim", 1) > 0:
+        return tuple(_rule(one) for one in cast("Iterable[IntoRule]", given))
+    return (_rule(cast("IntoRule", given)),)
 
 
 def _rule(value: IntoRule) -> Rule:

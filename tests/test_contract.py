@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -92,17 +93,25 @@ def check_refused(
 Kinds = type[Exception] | tuple[type[Exception], ...]
 
 REFUSED_OPTIONS: dict[str, tuple[dict[str, Any], Kinds, str]] = {
-    "reset in hours": ({"reset": "1h"}, ValueError, "reset must be .*'1h'|\"1h\""),
+    "reset in hours": ({"reset": "1h"}, ValueError, "reset must be .*'1mo'.*1h"),
     "reset of nothing": ({"reset": "0d"}, ValueError, "reset must be"),
     "reset backwards": ({"reset": "-1d"}, ValueError, "reset must be"),
-    "reset, no duration": ({"reset": "daily"}, ValueError, "daily"),
+    "reset, no duration": (
+        {"reset": "daily"},
+        ValueError,
+        "daily.* is not a duration|reset must be .*daily",
+    ),
     "reset, a flag": ({"reset": True}, (TypeError, ValueError), "reset must be .*'1d'.*True"),
     "reset, a timedelta": (
         {"reset": timedelta(days=1)},
         (TypeError, ValueError),
         "reset must be .*'1d'.*timedelta",
     ),
-    "reset_offset, no duration": ({"reset": "1d", "reset_offset": "x"}, ValueError, "x|reset_off"),
+    "reset_offset, no duration": (
+        {"reset": "1d", "reset_offset": "x"},
+        ValueError,
+        '"x" is not a duration|reset_offset does not',
+    ),
     "reset_offset in months of days": (
         {"reset": "1d", "reset_offset": "1mo"},
         ValueError,
@@ -117,7 +126,7 @@ REFUSED_OPTIONS: dict[str, tuple[dict[str, Any], Kinds, str]] = {
     "max_gap of nothing": ({"max_gap": "0s"}, ValueError, "max_gap must be"),
     "max_gap of no time": ({"max_gap": timedelta(0)}, ValueError, "max_gap must be"),
     "max_gap backwards": ({"max_gap": timedelta(hours=-1)}, ValueError, "max_gap must be"),
-    "max_gap, no duration": ({"max_gap": "long"}, ValueError, "long"),
+    "max_gap, no duration": ({"max_gap": "long"}, ValueError, '"long" is not a duration'),
     "max_gap, a number": ({"max_gap": 3600}, TypeError, "max_gap must be .*'2h'.*3600"),
     "time_unit of seconds": ({"time_unit": "s"}, ValueError, 'time_unit must be .*"s"'),
     "time_unit, a dtype": ({"time_unit": pl.Datetime("ms")}, TypeError, "time_unit must be .*'ms'"),
@@ -127,6 +136,12 @@ REFUSED_OPTIONS: dict[str, tuple[dict[str, Any], Kinds, str]] = {
     "the gate, a text": ({"same_timestamp_close": "no"}, TypeError, "same_timestamp_close .*'no'"),
     "the gate, a number": ({"same_timestamp_close": 1}, TypeError, "same_timestamp_close .*1"),
     "the gate, nothing": ({"same_timestamp_close": None}, TypeError, "same_timestamp_close"),
+    "decimals, too many": ({"decimals": 13}, ValueError, "decimals.*13"),
+    "decimals, negative": ({"decimals": {"price": -1}}, ValueError, "decimals.*-1"),
+    "decimals, a flag": ({"decimals": True}, TypeError, "decimals must be .*True"),
+    "decimals, a float": ({"decimals": 2.0}, TypeError, "decimals must be .*2.0"),
+    "decimals, nothing": ({"decimals": None}, TypeError, "decimals must"),
+    "decimals of something else": ({"decimals": {"prize": 2}}, TypeError, "'price' and 'quantity'"),
     "incomplete, unknown": ({"incomplete": "maybe"}, ValueError, "incomplete must be .*maybe"),
     "incomplete, a flag": ({"incomplete": True}, TypeError, "incomplete must be .*True"),
     "incomplete, nothing": ({"incomplete": None}, TypeError, "incomplete must not be None"),
@@ -203,6 +218,7 @@ REFUSED_RULES: dict[str, tuple[Any, type[Exception], str]] = {
     "a flag": (True, TypeError, "rule cannot be True"),
     "a share": (0.0025, TypeError, "rule cannot be 0.0025.*'0.25%'"),
     "a percentage without a sign": (0.25, TypeError, "rule cannot be 0.25.*'0.25%'"),
+    "a Decimal": (Decimal(250), TypeError, r"rule cannot be Decimal\('250'\)"),
     "a float of numpy": (np.float64(250), TypeError, "rule cannot be .*250"),
     "a mapping": ({250: 1}, TypeError, "rule cannot be {250: 1}"),
     "bytes": (b"medium", TypeError, "rule cannot be b'medium'"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -243,68 +242,6 @@ def test_a_wrong_dtype_is_named(wrong: tuple[str, pl.Series, str]) -> None:
         assert f"column '{column}'" in str(raised.value), label
         if not label.startswith("expression"):
             assert isinstance(raised.value, rb.RangeBarError), label
-
-
-def namespace(frame: Any) -> Any:
-    return frame.rangebar
-
-
-Call = Callable[[Any], object]
-
-CALLS: dict[str, Call] = {
-    "DataFrame": lambda threshold: rb.range_bars(good(), threshold),
-    "LazyFrame": lambda threshold: rb.range_bars(good().lazy(), threshold),
-    "DataFrame namespace": lambda threshold: namespace(good()).bars(threshold),
-    "LazyFrame namespace": lambda threshold: namespace(good().lazy()).bars(threshold),
-    "with_bar_id": lambda threshold: rb.with_bar_id(good().lazy(), threshold),
-    "bars": lambda threshold: rb.bars(rule=threshold),
-    "bar_id": lambda threshold: rb.bar_id(rule=threshold),
-}
-
-
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-@pytest.mark.parametrize("threshold", [0, -1, 100_001, 2**40, "gigantic", ""])
-def test_a_threshold_out_of_range_fails_at_the_call(call: Call, threshold: int | str) -> None:
-    with pytest.raises(ValueError, match=str(threshold) or "preset"):
-        call(threshold)
-
-
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-@pytest.mark.parametrize("threshold", [250.0, None, Decimal(250), True, {250: 1}, 0.0025])
-def test_a_threshold_of_a_wrong_type_fails_at_the_call(call: Call, threshold: object) -> None:
-    with pytest.raises(TypeError, match="rule"):
-        call(threshold)
-
-
-@pytest.mark.parametrize("call", ["DataFrame", "LazyFrame", "bars"])
-def test_lists_of_thresholds_fail_at_the_call(call: str) -> None:
-    with pytest.raises(ValueError, match="rule"):
-        CALLS[call]([])
-    for bad in ([100, 0], [100_001], ["standard", "gigantic"]):
-        with pytest.raises(ValueError, match=str(bad[-1])):
-            CALLS[call](bad)
-    with pytest.raises(TypeError, match="rule"):
-        CALLS[call]([100, 2.5])
-    with pytest.raises(ValueError, match="100"):
-        CALLS[call]([100, "standard"])  # twice the same
-
-
-@pytest.mark.parametrize("call", ["with_bar_id", "bar_id"])
-def test_one_threshold_where_there_is_room_for_one(call: str) -> None:
-    with pytest.raises(ValueError, match="one rule"):
-        CALLS[call]([100, 250])
-
-
-def test_unknown_choices_fail_at_the_call() -> None:
-    range_bars: Any = rb.range_bars
-    bars: Any = rb.bars
-    for frame in (good(), good().lazy()):
-        with pytest.raises(ValueError, match="maybe"):
-            range_bars(frame, 250, incomplete="maybe")
-        with pytest.raises(TypeError, match="thresold"):
-            range_bars(frame, thresold=250)
-    with pytest.raises(ValueError, match="maybe"):
-        bars(rule=250, incomplete="maybe")
 
 
 def test_something_that_is_no_frame_fails_at_the_call() -> None:

@@ -20,7 +20,7 @@ from tests.support.children import REPOSITORY, run_child
 from tests.support.compare import assert_same_bits
 from tests.support.trades import walk
 
-VERSION_1 = REPOSITORY / "tests" / "checkpoints" / "version-1.json"
+VERSION_1 = REPOSITORY / "tests" / "checkpoints" / "version-1.keys.json"
 
 
 def sealed(body: object, version: int = 2) -> str:
@@ -108,7 +108,8 @@ def seeds() -> list[tuple[int, dict[str, Any], pl.DataFrame]]:
     for keys in KEYS.values():
         trades = trades_with("quantity")[:150]
         add(trades.with_columns(pl.concat([keys] * 38).head(150).alias("key")), by="key")
-    made.append((1, body_of(VERSION_1.read_text()), WHOLE[150:]))
+    for old in sorted(VERSION_1.parent.glob("version-1.*.json")):
+        made.append((1, body_of(old.read_text()), WHOLE[150:]))
     made.append((2, body_of(rb.RangeBarProcessor(250).checkpoint()), WHOLE))
     return made
 
@@ -174,7 +175,7 @@ def mutate(body: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
             case "twice" if isinstance(above, list):
                 above.append(copy.deepcopy(now))
             case _:
-                above[last] = data.draw(VALUES)
+                above[last] = copy.deepcopy(data.draw(VALUES))
     return body
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tests.support.compare import assert_bars_equal, assert_same_bits
 from tests.support.doors import BAR_DOORS, ENGINES, FRAME_DOORS, ID_DOORS, KEYED_DOORS
 from tests.support.oracle import oracle_bar_ids, oracle_bars
 from tests.support.strategies import trades
-from tests.support.trades import walk
+from tests.support.trades import paced, walk
 
 RULE = 2000
 
@@ -80,7 +80,8 @@ def test_ids_are_of_the_same_keys() -> None:
     trades = three_symbols()
     eager: Any = trades
     lazy: Any = trades.lazy()
-    for options, by in (({}, ["symbol"]), ({"by": None}, [])):
+    choices: list[tuple[dict[str, Any], list[str]]] = [({}, ["symbol"]), ({"by": None}, [])]
+    for options, by in choices:
         expected = trades.with_columns(oracle_bar_ids(trades, RULE, by=by))
         assert_same_bits(rb.with_bar_id(trades, RULE, **options), expected)
         assert_same_bits(eager.rangebar.with_bar_id(RULE, **options), expected)
@@ -282,8 +283,7 @@ def days_of(trades: pl.DataFrame) -> list[pl.DataFrame]:
 
 @pytest.mark.parametrize("rules", [[100], [700, 100, 250], [50, 1000]])
 def test_a_run_split_at_its_resets_and_joined_is_the_whole(rules: list[int]) -> None:
-    times = pl.lit(datetime(2024, 2, 27)) + pl.duration(minutes=pl.int_range(pl.len()) // 2 * 47)
-    trades = walk(700).drop("symbol").with_columns(timestamp=times)
+    trades = paced(walk(700).drop("symbol"), timedelta(minutes=47))
     parts = days_of(trades)
     assert len(parts) > 10
     for door in BAR_DOORS.values():
@@ -336,9 +336,7 @@ def test_bars_that_one_trade_cuts_off_stand_by_their_opening() -> None:
 
 
 def test_frame_doors_agree_on_real_order() -> None:
-    trades = three_symbols(3000).with_columns(
-        timestamp=pl.lit(datetime(2024, 1, 1)) + pl.duration(minutes=pl.int_range(3000) * 7)
-    )
+    trades = paced(three_symbols(3000), timedelta(minutes=14))
     rules = [1000, 100, 400]
     options: dict[str, Any] = {"reset": "1d", "max_gap": "50m", "incomplete": "keep"}
     expected = oracle_bars(trades, rules, by=["symbol"], **options)

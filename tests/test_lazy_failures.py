@@ -243,23 +243,23 @@ print(again.height, flush=True)
 def test_ctrl_c_ends_a_query(tmp_path: Path, engine: str, what: str) -> None:
     file = tmp_path / "trades.parquet"
     walk(200_000).write_parquet(file)
-    child = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", ENDLESS, str(file), engine, what],
         env=child_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    try:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "started\n"
-        with pytest.raises(subprocess.TimeoutExpired):
-            child.wait(timeout=2)  # let it get going
-        child.send_signal(signal.SIGINT)
-        # Left alone it would run for many minutes.
-        out, error = child.communicate(timeout=120)
-    finally:
-        child.kill()
+    ) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "started\n"
+            with pytest.raises(subprocess.TimeoutExpired):
+                child.wait(timeout=2)  # let it get going
+            child.send_signal(signal.SIGINT)
+            # Left alone it would run for many minutes.
+            out, error = child.communicate(timeout=120)
+        finally:
+            child.kill()
     assert out == "interrupted\n1\n", error
     assert child.returncode == 0, error
 

@@ -65,13 +65,13 @@ import rangebar_polars as rb
 path, query, target = sys.argv[1:]
 trades = pl.scan_parquet(path)
 if query == "bars":
-    rb.range_bars(trades, 250).sink_parquet(target)
+    rb.range_bars(trades, 250, by=None).sink_parquet(target)
 elif query == "bars, collected":
-    rb.range_bars(trades, 250).collect().write_parquet(target)
+    rb.range_bars(trades, 250, by=None).collect().write_parquet(target)
 elif query == "keys and thresholds":
     rb.range_bars(trades, [100, 250, 1000], by="symbol").sink_parquet(target)
 elif query == "ids":
-    ids = rb.with_bar_id(trades, 250)
+    ids = rb.with_bar_id(trades, 250, by=None)
     ids.group_by("bar_id").agg(pl.col("quantity").sum()).sink_parquet(target)
 with open("/proc/self/status") as status:
     (peak,) = (line.split()[1] for line in status if line.startswith("VmHWM"))

@@ -1,8 +1,7 @@
-"""Pushing trades: frames, Arrow, single trades; states kept and gone on from."""
+"""Pushing trades: frames, Arrow, single trades; states kept and resumed."""
 
 from __future__ import annotations
 
-import json
 import threading
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -14,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rangebar_polars as rb
-from tests.support.children import REPOSITORY
 from tests.support.compare import assert_same_bits
 from tests.support.strategies import Case, bar_cases
-from tests.support.trades import walk
+from tests.support.trades import paced, walk
 
 pa = pytest.importorskip("pyarrow")
 
@@ -29,11 +27,9 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def spread(rows: int) -> pl.DataFrame:
+def over_days(rows: int) -> pl.DataFrame:
     """A walk over some days, so that resets and gaps happen."""
-    row = pl.int_range(rows)
-    times = pl.lit(datetime(2024, 1, 30)) + pl.duration(minutes=row // 2 * 11 + row // 50 * 200)
-    return walk(rows).with_columns(timestamp=times)
+    return paced(walk(rows), timedelta(minutes=11), silence=timedelta(minutes=200))
 
 
 def pushed(processor: rb.RangeBarProcessor, parts: list[pl.DataFrame]) -> pl.DataFrame:
@@ -42,7 +38,7 @@ def pushed(processor: rb.RangeBarProcessor, parts: list[pl.DataFrame]) -> pl.Dat
 
 
 def test_a_chain_of_checkpoints_at_every_trade_is_one_run():
-    trades = spread(150)
+    trades = over_days(150)
     want = rb.range_bars(trades, [100, 250, 700], **OPTIONS)
     processor = rb.RangeBarProcessor([100, 250, 700], **OPTIONS)
     bars: list[pl.DataFrame] = []
@@ -54,7 +50,7 @@ def test_a_chain_of_checkpoints_at_every_trade_is_one_run():
 
 @pytest.mark.parametrize("cut", range(0, 3000, 333))
 def test_one_checkpoint_anywhere_in_a_long_run(cut):
-    trades = spread(3000)
+    trades = over_days(3000)
     want = rb.range_bars(trades, [100, 250], **OPTIONS)
     processor = rb.RangeBarProcessor([100, 250], **OPTIONS)
     first = processor.push(trades[:cut])
@@ -112,7 +108,7 @@ def test_keys_of_every_type_survive_a_checkpoint(kind):
 
 
 def test_a_refused_batch_leaves_no_trace():
-    trades = spread(600)
+    trades = over_days(600)
     bad = trades[300:400].with_columns(
         price=pl.when(pl.int_range(100) == 99).then(float("nan")).otherwise("price"),
         symbol=pl.lit("new"),
@@ -153,7 +149,7 @@ def test_a_first_push_that_is_refused_leaves_a_new_processor():
 
 
 def test_open_bars_disturb_nothing():
-    trades = spread(500)
+    trades = over_days(500)
     processor = rb.RangeBarProcessor([100, 250], **OPTIONS)
     bars = []
     for start in range(0, 500, 50):
@@ -178,7 +174,7 @@ def test_a_finished_processor_takes_no_more():
 
 
 def test_single_trades_are_the_same_as_frames():
-    trades = spread(400)
+    trades = over_days(400)
     processor = rb.RangeBarProcessor([100, 250], **OPTIONS)
     bars = [
         processor.push_trade(key=row.pop("symbol"), **row) for row in trades.iter_rows(named=True)
@@ -215,7 +211,7 @@ def test_a_single_trade_needs_what_those_before_had():
 
 
 def producers() -> dict[str, Any]:
-    trades = spread(300).drop("symbol")
+    trades = over_days(300).drop("symbol")
     table = trades.to_arrow()
     made: dict[str, Any] = {
         "table": table,
@@ -235,7 +231,7 @@ def producers() -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["table", "batch", "reader", "polars", "lazy", "pandas", "duckdb"])
 def test_any_producer_of_arrow(kind):
-    trades = spread(300).drop("symbol")
+    trades = over_days(300).drop("symbol")
     processor = rb.RangeBarProcessor(250)
     bars = processor.push(producers()[kind])
     want = rb.range_bars(trades, 250)
@@ -316,60 +312,3 @@ def test_dtypes_must_stay():
         processor.push(pl.DataFrame({"timestamp": [1], "price": [1], "quantity": [1.0]}))
     with pytest.raises(pl.exceptions.ColumnNotFoundError, match="'quantity'"):
         processor.push(pl.DataFrame({"timestamp": [1], "price": [1.0]}))
-
-
-class TestCheckpointTexts:
-    def test_one_of_version_1_is_read_for_ever(self):
-        # Never write these files again: they stand for those that users have kept.
-        folder = REPOSITORY / "tests" / "checkpoints"
-        text = (folder / "version-1.json").read_text()
-        trades = pl.read_csv(folder / "version-1.trades.csv", schema=spread(1).schema)
-        closed: dict[str, Any] = {**OPTIONS, "incomplete": "drop"}
-        first = rb.range_bars(trades[:150], [100, 250], **closed)
-        processor = rb.RangeBarProcessor.from_checkpoint(text)
-        bars = pl.concat([processor.push(trades[150:]), processor.finish()])
-        want = rb.range_bars(trades, [100, 250], **OPTIONS)
-        assert_same_bits(bars, want.tail(bars.height))
-        assert bars.height + first.height <= want.height
-
-    def text(self) -> str:
-        processor = rb.RangeBarProcessor([100, 250], **OPTIONS)
-        processor.push(spread(50))
-        return processor.checkpoint()
-
-    def test_a_new_processor_has_one_too(self):
-        text = rb.RangeBarProcessor(250, by="symbol", reset="1w", reset_offset="-1d").checkpoint()
-        processor = rb.RangeBarProcessor.from_checkpoint(text)
-        trades = spread(200)
-        want = rb.range_bars(trades, 250, by="symbol", reset="1w", reset_offset="-1d")
-        assert_same_bits(processor.push(trades), want)
-
-    def test_it_is_json(self):
-        assert json.loads(self.text())["version"] == 2
-
-    def test_cut_short(self):
-        text = self.text()
-        for end in range(0, len(text), 13):
-            with pytest.raises(rb.CheckpointError):
-                rb.RangeBarProcessor.from_checkpoint(text[:end])
-
-    def test_edited(self):
-        text = self.text()
-        with pytest.raises(rb.CheckpointError, match="has been changed"):
-            rb.RangeBarProcessor.from_checkpoint(text.replace('"rows":50', '"rows":51'))
-
-    def test_of_a_newer_version(self):
-        text = self.text().replace('"version":2', '"version":3')
-        with pytest.raises(rb.CheckpointError, match="upgrade"):
-            rb.RangeBarProcessor.from_checkpoint(text)
-
-    def test_something_else(self):
-        for text in (
-            '{"format":"x"}',
-            "{}",
-            "[]",
-            "",
-            self.text().replace("polars check", "check"),
-        ):
-            with pytest.raises(rb.CheckpointError, match="not a rangebar_polars checkpoint"):
-                rb.RangeBarProcessor.from_checkpoint(text)

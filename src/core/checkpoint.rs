@@ -179,7 +179,9 @@ impl Checkpoint {
             return Err(CheckpointError::Changed { found, written: head.crc32 });
         }
         let read: Self = serde_json::from_str(body).map_err(CheckpointError::Unreadable)?;
-        let nothing = read.machines.is_empty() && read.keys.is_none() && read.rows == 0;
+        // Version 1 wrote the state of a key that had seen nothing, where there were no keys.
+        let nothing =
+            read.machines.iter().all(MachineState::is_new) && read.keys.is_none() && read.rows == 0;
         if head.version == 0 || (read.schema.is_none() && !nothing) {
             return Err(CheckpointError::Inconsistent("it has trades that have no columns"));
         }
@@ -223,6 +225,13 @@ impl MachineState {
             bar: p.bar.as_ref().map(BarState::of),
         });
         Self { last_time, period_end, last_agg_trade_id, progress: progress.collect() }
+    }
+
+    /// Whether no trade has been seen.
+    fn is_new(&self) -> bool {
+        let Self { last_time, period_end, last_agg_trade_id, progress } = self;
+        last_time.or(*period_end).or(*last_agg_trade_id).is_none()
+            && progress.iter().all(|p| p.bar.is_none() && p.bars_before == 0)
     }
 
     fn restore(&self, rules: &[Rule]) -> Result<Machine, CheckpointError> {

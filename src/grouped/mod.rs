@@ -5,34 +5,23 @@ mod partition;
 mod pending;
 mod pool;
 mod push_one;
+mod run;
 mod sinks;
 
 use polars::prelude::*;
 
 use crate::columns::error::Error;
-use crate::columns::input::{Batch, Layout};
+use crate::columns::input::Layout;
 use crate::columns::keys::Keys;
 use crate::columns::output::{Ended, Output};
 use crate::columns::panics::{Place, caught, point};
-use crate::core::block::Rows;
 use crate::core::checkpoint::{Checkpoint, CheckpointError};
-use crate::core::error::TradeError;
 use crate::core::machine::{BarOptions, Machine, Workspace};
-use crate::core::trades::Trades;
 
 pub use overlap::{Overlap, Report};
-use partition::{KeyRows, Partition};
 use pending::Pending;
 pub use push_one::KeyOfOne;
-use sinks::{Gather, GatherBars, GatherIds};
-
-/// Fewer rows than this are not worth waking other threads for.
-const PARALLEL_ROWS: usize = 16_384;
-
-/// Rows that are worked on at once, where there are keys: their columns fit a core's own cache,
-/// from which every key picks its rows. More where that would leave a key only a few.
-const CACHED_ROWS: usize = 32_768;
-const ROWS_OF_A_KEY: usize = 512;
+use sinks::{GatherBars, GatherIds};
 
 /// Machines by key, fed with frames.
 pub struct Grouped {
@@ -52,33 +41,6 @@ pub struct Grouped {
     /// Last times of the checkpoint that was resumed, by key number.
     resumed_at: Vec<Option<i64>>,
     report: Report,
-}
-
-/// What to go back to when a push fails halfway, by an error or a panic.
-struct Undo {
-    keys: usize,
-    /// Machines as they were, by key; a key that stands in several parts is noted several times.
-    machines: Vec<(u32, Machine)>,
-    rows_seen: u64,
-    report: Report,
-}
-
-/// Whose the rows of a batch are.
-enum KeysOfRows {
-    /// All of one key; without keys, the only one.
-    One(u32),
-    Each(Vec<u32>),
-}
-
-/// A key's machine and its rows, on the way through a thread.
-struct Job<'a, C> {
-    key: u32,
-    machine: Machine,
-    rows: Rows<'a>,
-    len: usize,
-    sink: C,
-    /// The inner one is of the trades, the outer one of a panic.
-    result: Result<Result<(), TradeError>, Error>,
 }
 
 impl Grouped {
@@ -335,191 +297,5 @@ impl Grouped {
         };
         columns.extend(self.output.columns(bars)?);
         Ok(DataFrame::new(bars.len(), columns)?)
-    }
-
-    /// Runs a batch through the machines and calls `make`: all of it or nothing, whatever fails.
-    fn run<G: Gather, T>(
-        &mut self,
-        columns: &[Series],
-        by: &[Series],
-        gather: &mut G,
-        make: impl FnOnce(&Self, &mut G) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let mut undo = Undo {
-            keys: self.key_count(),
-            machines: Vec::new(),
-            rows_seen: self.rows_seen,
-            report: self.report,
-        };
-        let made = caught(|| {
-            self.run_batch(columns, by, gather, &mut undo.machines)?;
-            make(self, gather)
-        });
-        if made.is_err() {
-            self.undo(undo);
-        }
-        made
-    }
-
-    fn undo(&mut self, undo: Undo) {
-        // In reverse: what was noted first is what was there before.
-        for (key, machine) in undo.machines.into_iter().rev() {
-            self.machines[key as usize] = machine;
-        }
-        self.forget_keys(undo.keys);
-        // A panic may have left anything in it.
-        self.workspace = Workspace::default();
-        (self.rows_seen, self.report) = (undo.rows_seen, undo.report);
-    }
-
-    /// Runs a batch through the machines, of which those that change are noted in `undo` before.
-    fn run_batch<G: Gather>(
-        &mut self,
-        columns: &[Series],
-        by: &[Series],
-        gather: &mut G,
-        undo: &mut Vec<(u32, Machine)>,
-    ) -> Result<(), Error> {
-        let batch = Batch::new(&self.layout, columns)?;
-        let keys_of_rows = match &mut self.keys {
-            None => KeysOfRows::One(0),
-            Some(keys) => match keys.shared(by)? {
-                Some(key) => KeysOfRows::One(key),
-                None => KeysOfRows::Each(keys.number(by)?),
-            },
-        };
-        if let Some(keys) = &self.keys {
-            self.machines.resize_with(keys.count(), || Machine::new(&self.options));
-        }
-        point(Place::Keys);
-        self.report = Report::default();
-        let offset = self.rows_seen;
-        let most = match keys_of_rows {
-            KeysOfRows::One(_) => usize::MAX,
-            KeysOfRows::Each(_) => {
-                CACHED_ROWS.max(self.machines.len().saturating_mul(ROWS_OF_A_KEY))
-            }
-        };
-        batch.parts(offset, most, |start, trades| {
-            let fed = match &keys_of_rows {
-                KeysOfRows::One(key) => self.feed_one(*key, trades, start, gather, undo),
-                KeysOfRows::Each(keys) => {
-                    let keys = &keys[start..start + trades.len];
-                    self.feed_keys(trades, keys, start, gather, undo)
-                }
-            };
-            fed?.map_err(|e| self.layout.error(&e))
-        })?;
-        if let Some(error) = batch.null_error(offset) {
-            return Err(self.layout.error(&error));
-        }
-        self.rows_seen += batch.height() as u64;
-        Ok(())
-    }
-
-    /// The rows of a key that are new, where some are not.
-    fn compared(
-        &mut self,
-        trades: &Trades<'_>,
-        key: u32,
-        rows: Rows<'_>,
-        len: usize,
-    ) -> Result<Option<Vec<u32>>, TradeError> {
-        let clock = self.machines[key as usize].clock;
-        let resumed_at = self.resumed_at.get(key as usize).copied().flatten();
-        let (report, kept) =
-            overlap::compare(trades, rows, len, clock, resumed_at, self.overlap, self.with_gaps)?;
-        self.report.add(&report);
-        Ok(kept)
-    }
-
-    fn feed_one<G: Gather>(
-        &mut self,
-        key: u32,
-        trades: &Trades<'_>,
-        start: usize,
-        gather: &mut G,
-        undo: &mut Vec<(u32, Machine)>,
-    ) -> Result<Result<(), TradeError>, Error> {
-        undo.push((key, self.machines[key as usize].clone()));
-        let (mut rows, mut len) = (Rows::From(0), trades.len);
-        let kept = match self.compared(trades, key, rows, len) {
-            Ok(kept) => kept,
-            Err(error) => return Ok(Err(error)),
-        };
-        if let Some(kept) = &kept {
-            (rows, len) = (Rows::Picked(kept), kept.len());
-        }
-        let Self { options, workspace, machines, .. } = self;
-        let mut sink = gather.begin(key);
-        let machine = &mut machines[key as usize];
-        // Caught right here, for the sink has bars of earlier batches.
-        let pushed = caught(|| {
-            let pushed = machine.push(trades, rows, len, options, workspace, &mut sink);
-            point(Place::Machine);
-            Ok(pushed)
-        });
-        gather.end(start, sink);
-        pushed
-    }
-
-    fn feed_keys<G: Gather>(
-        &mut self,
-        trades: &Trades<'_>,
-        keys: &[u32],
-        start: usize,
-        gather: &mut G,
-        undo: &mut Vec<(u32, Machine)>,
-    ) -> Result<Result<(), TradeError>, Error> {
-        let partition = Partition::new(keys, self.machines.len());
-        let mut first: Option<TradeError> = None;
-        let mut kept: Vec<Option<Vec<u32>>> = Vec::new();
-        for KeyRows { key, rows, len } in partition.keys() {
-            match self.compared(trades, key, rows, len) {
-                Ok(rows) => kept.push(rows),
-                Err(error) if first.is_none_or(|f| error.row < f.row) => first = Some(error),
-                Err(_) => {}
-            }
-        }
-        if let Some(error) = first {
-            return Ok(Err(error));
-        }
-        let mut jobs: Vec<Job<'_, G::Sink>> = Vec::new();
-        for (KeyRows { key, mut rows, mut len }, kept) in partition.keys().zip(&kept) {
-            if let Some(kept) = kept {
-                (rows, len) = (Rows::Picked(kept), kept.len());
-            }
-            undo.push((key, self.machines[key as usize].clone()));
-            let machine = std::mem::take(&mut self.machines[key as usize]);
-            jobs.push(Job { key, machine, rows, len, sink: gather.begin(key), result: Ok(Ok(())) });
-        }
-        let options = &self.options;
-        let run = |job: &mut Job<'_, G::Sink>, workspace: &mut Workspace| {
-            let Job { machine, rows, len, sink, result, .. } = job;
-            *result = caught(|| {
-                let pushed = machine.push(trades, *rows, *len, options, workspace, sink);
-                point(Place::Machine);
-                Ok(pushed)
-            });
-        };
-        if jobs.len() > 1 && trades.len >= PARALLEL_ROWS {
-            pool::for_each(&mut jobs, &run);
-        } else {
-            for job in &mut jobs {
-                run(job, &mut self.workspace);
-            }
-        }
-        // The fault that stands first in the input is the one to report, whatever ran first.
-        let mut panicked = Ok(());
-        for job in jobs {
-            self.machines[job.key as usize] = job.machine;
-            gather.end(start, job.sink);
-            match job.result {
-                Ok(Err(error)) if first.is_none_or(|f| error.row < f.row) => first = Some(error),
-                Ok(_) => {}
-                Err(error) => panicked = Err(error),
-            }
-        }
-        panicked.map(|()| first.map_or(Ok(()), Err))
     }
 }

@@ -2,8 +2,9 @@
 
 use polars::prelude::{DataFrame, Series};
 
+use super::run::{New, Undo};
 use super::sinks::Bars;
-use super::{Grouped, Report, Undo};
+use super::{Grouped, Report};
 use crate::columns::error::Error;
 use crate::columns::keys::Keys;
 use crate::columns::output::Ended;
@@ -88,8 +89,10 @@ impl Grouped {
     ) -> Result<Vec<Ended>, Error> {
         let trades = &Trades { offset: self.rows_seen, ..*trades };
         self.report = Report::default();
-        let kept =
-            self.compared(trades, key, Rows::From(0), 1).map_err(|e| self.layout.error(&e))?;
+        let New { kept, repeated, .. } = self.compared(trades, key, Rows::From(0), 1);
+        if let Some(error) = repeated {
+            return Err(self.layout.error(&error));
+        }
         let mut sink = Bars::new(key, self.keep_incomplete);
         if kept.is_none() {
             let Self { options, workspace, machines, .. } = self;

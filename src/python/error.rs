@@ -1,9 +1,9 @@
 //! Errors as the exceptions of `rangebar_polars.exceptions`.
 
+use polars::prelude::PolarsError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
-use pyo3_polars::error::PyPolarsErr;
 
 use crate::columns::error::Error;
 
@@ -34,6 +34,22 @@ fn exception(py: Python<'_>, error: Error) -> PyResult<PyErr> {
             let class = CHECKPOINT.import(py, MODULE, "CheckpointError")?;
             PyErr::from_value(class.call1((error.to_string(),))?)
         }
-        Error::Polars(error) => PyPolarsErr::from(error).into(),
+        Error::Polars(error) => {
+            // Polars' own class: pyo3-polars has others of the same names, which nobody can catch.
+            let class = py.import("polars.exceptions")?.getattr(name_in_polars(&error))?;
+            PyErr::from_value(class.call1((error.to_string(),))?)
+        }
     })
+}
+
+/// The class that Polars has for an error, in `polars.exceptions`.
+fn name_in_polars(error: &PolarsError) -> &'static str {
+    match error {
+        PolarsError::ColumnNotFound(_) => "ColumnNotFoundError",
+        PolarsError::Duplicate(_) => "DuplicateError",
+        PolarsError::InvalidOperation(_) => "InvalidOperationError",
+        PolarsError::SchemaMismatch(_) => "SchemaError",
+        PolarsError::ShapeMismatch(_) => "ShapeError",
+        _ => "ComputeError",
+    }
 }

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-__all__ = ["COLUMNS", "days_of_trades", "noise", "spread", "walk"]
+__all__ = ["COLUMNS", "days_of_trades", "noise", "paced", "spread", "walk"]
 
 COLUMNS = ["timestamp", "price", "quantity", "agg_trade_id", "is_buyer_maker"]
 """Those of `days_of_trades`."""
@@ -61,6 +61,22 @@ def spread(trades: pl.DataFrame, start: datetime, duration: timedelta) -> pl.Dat
     step = duration / max(trades.height, 1) // timedelta(microseconds=1)
     times = pl.lit(start).cast(pl.Datetime("us")) + pl.duration(
         microseconds=pl.int_range(pl.len()) * step
+    )
+    return trades.with_columns(timestamp=times)
+
+
+def paced(
+    trades: pl.DataFrame,
+    step: timedelta,
+    *,
+    start: datetime = datetime(2024, 1, 30),
+    silence: timedelta = timedelta(0),
+) -> pl.DataFrame:
+    """Give trades times in pairs, ``step`` apart from pair to pair, and a silence every 50 rows."""
+    row = pl.int_range(pl.len())
+    microsecond = timedelta(microseconds=1)
+    times = pl.lit(start).cast(pl.Datetime("us")) + pl.duration(
+        microseconds=row // 2 * (step // microsecond) + row // 50 * (silence // microsecond)
     )
     return trades.with_columns(timestamp=times)
 
