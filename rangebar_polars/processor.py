@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
@@ -14,10 +14,11 @@ import polars as pl
 from rangebar_polars import _internal
 from rangebar_polars._arrow import ArrowStream, batches_of
 from rangebar_polars._made_with import MadeWith
-from rangebar_polars._one_trade import cache_key, guessed_schema, key_row, ticks_of, too_large
+from rangebar_polars._one_trade import cache_key, guessed_schema, too_large
 from rangebar_polars._options import BarOptions, Overlap, TradeKeywords, shows_keywords
 from rangebar_polars._plain import column_to_plain, schema_to_plain
 from rangebar_polars._plan import run_plan, with_columns_only
+from rangebar_polars._stream import Stream
 from rangebar_polars.columns import AUTO, Auto, TradeColumns, check_by, keys_of
 from rangebar_polars.exceptions import CheckpointError, RangeBarError
 from rangebar_polars.reports import PushReport
@@ -33,47 +34,6 @@ _BUSY: Final = (
     "this processor is in the middle of a push of several batches on this very thread, which a "
     "signal handler or the source of the trades has interrupted: push once that has returned"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Stream:
-    """
-    All that there is once it is known what trades look like.
-
-    Made before the first trades are pushed, and part of a processor only when they have been taken.
-    """
-
-    machine: _internal.BarStream
-    by: list[str] | None
-    roles: dict[str, str]
-    schema: pl.Schema
-    empty: pl.DataFrame
-    numbers: dict[object, int]
-    """Of keys pushed singly, by what `cache_key` makes of them; a text stands for itself."""
-
-    def copy(self) -> _Stream:
-        """The same state once more."""
-        return replace(self, machine=self.machine.copy(), numbers=dict(self.numbers))
-
-    def number_of(self, key: object) -> int | None:
-        """The number of a key that was pushed singly before, where that can be told quickly."""
-        if self.by is None and key is None:
-            return 0
-        return self.numbers.get(cache_key(key))
-
-    def row_of(self, key: object) -> pl.DataFrame:
-        """The key as a row of the key columns."""
-        if self.by is None:
-            msg = "key= needs key columns: make the processor with by='...'"
-            raise TypeError(msg)
-        return key_row(key, self.by, self.schema)
-
-    def ticks(self, timestamp: object, options: BarOptions) -> int | None:
-        """A time in the unit of the time column."""
-        name = self.roles.get("timestamp")
-        if timestamp is None or name is None:
-            return None
-        return ticks_of(timestamp, name, self.schema[name], options.time_unit)
 
 
 class RangeBarProcessor:
@@ -133,7 +93,7 @@ class RangeBarProcessor:
         # Re-entered by signal handlers. So each change is one call of the machine, or is refused by
         # `_refusal`; see `src/python/stream.rs` for the order of locks.
         self._lock = threading.RLock()
-        self._stream: _Stream | None = None
+        self._stream: Stream | None = None
         self._refusal: str | None = None
         self._columns_seen: list[str] = []
         self._report: PushReport | None = None
@@ -179,7 +139,7 @@ class RangeBarProcessor:
             report = PushReport() if stream is None else PushReport(*stream.machine.report())
         return report
 
-    def _new_stream(self, schema: pl.Schema) -> _Stream:
+    def _new_stream(self, schema: pl.Schema) -> Stream:
         """Make the machine, once it is known what trades look like."""
         by = keys_of(self._by_asked, schema)
         roles = self._columns.present(schema, by)
@@ -194,9 +154,9 @@ class RangeBarProcessor:
             None,
         )
         machine.count_gaps()
-        return _Stream(machine, by, roles, trades, machine.empty(), {})
+        return Stream(machine, by, roles, trades, machine.empty(), {})
 
-    def _check_columns(self, stream: _Stream, schema: pl.Schema) -> None:
+    def _check_columns(self, stream: Stream, schema: pl.Schema) -> None:
         """Refuse trades of other columns than those before."""
         if stream.by is None and keys_of(self._by_asked, schema) is not None:
             msg = (
@@ -409,7 +369,7 @@ class RangeBarProcessor:
             self._report = None
             return bars
 
-    def _first_stream(self, key: object, **given: Any) -> _Stream:
+    def _first_stream(self, key: object, **given: Any) -> Stream:
         """Guess what trades look like from the first of them."""
         if self._refusal is not None:
             raise RangeBarError(self._refusal)

@@ -108,8 +108,8 @@ def seeds() -> list[tuple[int, dict[str, Any], pl.DataFrame]]:
     for keys in KEYS.values():
         trades = trades_with("quantity")[:150]
         add(trades.with_columns(pl.concat([keys] * 38).head(150).alias("key")), by="key")
-    for old in sorted(VERSION_1.parent.glob("version-1.*.json")):
-        made.append((1, body_of(old.read_text()), WHOLE[150:]))
+    old = sorted(VERSION_1.parent.glob("version-1.*.json"))
+    made.extend((1, body_of(file.read_text()), WHOLE[150:]) for file in old)
     made.append((2, body_of(rb.RangeBarProcessor(250).checkpoint()), WHOLE))
     return made
 
