@@ -12,7 +12,7 @@ AS_MATURIN = PYO3_CONFIG_FILE="$$(ls $(CURDIR)/target/maturin/pyo3-config-*.txt)
 # The tests of a file stay together: what they share is made once. More workers only add memory.
 PYTEST := -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help demo test test-versions test-lowest lint bench bench-billion store-bench doc format clean
+.PHONY: help demo test test-versions test-lowest torture lint bench bench-billion store-bench doc format clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,6 +53,9 @@ test-versions: $(VENV)/.test ## The package's tests on the lowest and newest Pyt
 
 test-lowest: $(VENV)/.test ## On the lowest of all three alone, without the slow tests
 	$(BIN)/python -m tests.versions --lowest -- $(PYTEST) -m 'not slow'
+
+torture: $(VENV)/.test ## Signals at random instants through every door, for an hour or TORTURE='--minutes 5'
+	$(BIN)/python -m tests.torture.interrupts $(TORTURE)
 
 lint: $(VENV)/.test ## Formatting, lints and type checks
 	cargo fmt --check

@@ -7,9 +7,11 @@ would take it for a folder of that name.
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import re
+import shutil
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 __all__ = [
+    "at_exit_removed",
+    "discard",
+    "discard_all",
+    "kept",
     "local_path",
     "publish",
     "sync_directory",
@@ -81,7 +87,43 @@ def temporary_path(path: Path, directory: Path | None = None) -> Path:
         Where it lies; by default beside ``path``.
     """
     name = f".{path.name[:_NAME_SHOWN]}.{uuid.uuid4().hex}.tmp"
-    return (path.parent if directory is None else directory) / name
+    temporary = (path.parent if directory is None else directory) / name
+    return at_exit_removed(temporary)
+
+
+def discard(path: Path) -> None:
+    """Remove a temporary file or folder, if it is there."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # a folder: what it raises differs between systems
+        shutil.rmtree(path, ignore_errors=True)
+    kept(path)
+
+
+def at_exit_removed(path: Path) -> Path:
+    """Have a file or folder removed with the process, unless it is `kept` or gone by then."""
+    _temporary.add(path.absolute())
+    return path
+
+
+def kept(path: Path) -> None:
+    """Do not remove a file or folder any more."""
+    _temporary.discard(path.absolute())
+
+
+def discard_all() -> None:
+    """Remove every temporary file that this process has not come to remove.
+
+    Ctrl-C may strike anywhere, between a file and the block that removes it too.
+    """
+    if os.getpid() == _owner:  # a forked child has the names, but not the files
+        for path in list(_temporary):
+            discard(path)
+
+
+_temporary: set[Path] = set()
+_owner = os.getpid()
+atexit.register(discard_all)
 
 
 @contextmanager
@@ -105,7 +147,12 @@ def whole_file(path: Path, *, replace: bool = True) -> Generator[Path]:
         yield temporary
         publish(temporary, path, replace=replace)
     finally:
-        temporary.unlink(missing_ok=True)
+        # Ctrl-C may come twice in a row, from Polars and from Python.
+        try:
+            discard(temporary)
+        except KeyboardInterrupt:
+            discard(temporary)
+            raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,92 +2,34 @@
 
 from __future__ import annotations
 
-import threading
+import queue
 import time
+import weakref
 from collections.abc import Callable, Container, Generator
-from typing import Any
+from contextlib import suppress
+from typing import Final
 
 import polars as pl
 
+from rangebar_polars._endings import (
+    POLL_SECONDS,
+    OwnThread,
+    is_ending,
+    raise_if_interrupted,
+    refuse_in_fork,
+)
 from rangebar_polars._prefetch import bounded_prefetch
 
-__all__ = ["Stop", "run_plan", "with_columns_only"]
+__all__ = ["run_plan", "with_columns_only"]
+
+_Work = Callable[[pl.DataFrame], pl.DataFrame | None]
+
+_LAST_BATCH_SECONDS: Final = 1.0
+"""How long Ctrl-C waits for the batch that is being worked on."""
 
 
-_POLL_SECONDS = 0.2
-_ABANDONED_SECONDS = 2.0
-
-
-class Stop(threading.Event):
-    """
-    An event that also counts as set once the program ends.
-
-    Polars drops a generator that it needs no further some time later, perhaps never before the
-    interpreter goes; threads that wait for a consumer must not wait beyond that.
-    """
-
-    def is_set(self) -> bool:
-        """Whether to stop."""
-        return super().is_set() or not threading.main_thread().is_alive()
-
-
-class _Handoff:
-    """
-    A place for one thing, between the thread that runs the plan and the one that takes bars.
-
-    A `queue.Queue(1)`, but one that a giver can be sent home from: without that, whoever stops
-    taking would leave a thread of Polars waiting for ever.
-
-    The end of the main thread tells nothing: another may go on taking, as Python waits for it. So
-    a giver leaves only if nobody has come for a while, and says so to whoever comes later.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._things: list[Any] = []
-        self._taken_at = time.monotonic()
-        self.stop = threading.Event()
-
-    def put(self, thing: Any) -> None:
-        """Hand over `thing`, when there is room; drop it if nobody takes any more."""
-        with self._changed:
-            while self._things and not self.stop.is_set():
-                # Not for ever, as nobody wakes a waiter when the program ends.
-                self._changed.wait(_POLL_SECONDS)
-                if self._is_abandoned():
-                    self.stop.set()
-            if not self.stop.is_set():
-                self._things.append(thing)
-            self._changed.notify_all()
-
-    def _is_abandoned(self) -> bool:
-        silence = time.monotonic() - self._taken_at
-        return not threading.main_thread().is_alive() and silence > _ABANDONED_SECONDS
-
-    def take(self) -> Any:
-        """
-        What is handed over, once it is.
-
-        Raises
-        ------
-        RuntimeError
-            If the giver has left, so that the rest would be missing.
-        """
-        with self._changed:
-            self._changed.wait_for(lambda: self._things or self.stop.is_set())
-            if not self._things:
-                msg = "the program ended, and nobody took the rest of the bars for a while"
-                raise RuntimeError(msg)
-            thing = self._things.pop()
-            self._taken_at = time.monotonic()
-            self._changed.notify_all()
-            return thing
-
-    def close(self) -> None:
-        """Take no more."""
-        self.stop.set()
-        with self._changed:
-            self._changed.notify_all()
+class _Taker:
+    """Lives as long as the generator that takes: however it ends, this is gone then."""
 
 
 class _End:
@@ -97,9 +39,69 @@ class _End:
         self.error = error
 
 
-def run_plan(
-    plan: pl.LazyFrame, work: Callable[[pl.DataFrame], pl.DataFrame | None]
-) -> Generator[pl.DataFrame, None, None]:
+class _Handoff:
+    """
+    A place for one thing, between the thread that runs the plan and the one that takes bars.
+
+    A `queue.Queue(1)`, but one that a giver can be sent home from: without that, whoever stops
+    taking would leave a thread of Polars waiting for ever. There is no lock in it: Ctrl-C may
+    strike the taker anywhere, and would leave a lock of Python's held for ever.
+    """
+
+    def __init__(self, taker: _Taker) -> None:
+        self.things: queue.SimpleQueue[pl.DataFrame | _End] = queue.SimpleQueue()
+        self.room: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.room.put(None)
+        self.stopped = False
+        self.forsaken = False
+        self._taker = weakref.ref(taker)
+
+    def put(self, thing: pl.DataFrame) -> None:
+        """
+        Hand over `thing`, when there is room; drop it if nobody takes any more.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            For Ctrl-C.
+        """
+        while not self.is_over():
+            # Not for ever, as nobody wakes a waiter when the program ends.
+            with suppress(queue.Empty):
+                self.room.get(timeout=POLL_SECONDS)
+                self.things.put(thing)
+                return
+            raise_if_interrupted()
+
+    def is_over(self) -> bool:
+        """Whether nobody takes any more."""
+        if not self.forsaken and is_ending():
+            self.forsaken = True
+        return self.stopped or self.forsaken or self._taker() is None
+
+    def take(self, giver: OwnThread) -> pl.DataFrame | _End:
+        """What is handed over, once it is."""
+        while True:
+            with suppress(queue.Empty):
+                thing = self.things.get(timeout=POLL_SECONDS)
+                self.room.put(None)
+                return thing
+            raise_if_interrupted()
+            if not giver.is_alive() and self.things.empty():
+                msg = "the process was forked while bars were made, which go to the other one"
+                return _End(RuntimeError(msg))
+
+    def wait_for_end(self) -> None:
+        """Wait a while for the giver. Not by `join`, which only threads of Python may call."""
+        deadline = time.monotonic() + _LAST_BATCH_SECONDS
+        with suppress(queue.Empty):
+            while not isinstance(
+                self.things.get(timeout=max(0.0, deadline - time.monotonic())), _End
+            ):
+                pass
+
+
+def run_plan(plan: pl.LazyFrame, work: _Work) -> Generator[pl.DataFrame, None, None]:
     """
     Run `plan` in Polars' streaming engine, and give what `work` makes of each batch.
 
@@ -118,46 +120,92 @@ def run_plan(
     ------
     BaseException
         Whatever the plan or `work` raised, as it was.
+    RangeBarError
+        In a forked process, where the plan would never end.
+    RuntimeError
+        If the program has ended, and only a daemon thread, or none, still wanted the bars.
     """
-    handoff = _Handoff()
+    refuse_in_fork()
+    if is_ending():
+        yield from _run_here(plan, work)
+        return
+    # A local of this generator alone: nothing that the other thread holds may refer to it.
+    taker = _Taker()
+    handoff = _Handoff(taker)
+    # Not a daemon: killed inside Polars at exit, a daemon takes the whole process down.
+    giver = OwnThread(target=_give, args=(plan, work, handoff), name="rangebar-plan", daemon=False)
+    try:
+        giver.start()
+        while not isinstance(thing := handoff.take(giver), _End):
+            yield thing
+            # Not to be held while waiting for the next one: that would be a batch more in memory.
+            del thing
+        error = thing.error
+    except KeyboardInterrupt:
+        handoff.stopped = True
+        handoff.room.put(None)
+        # Polars and Python both answer to Ctrl-C, and the second may come right here. What was
+        # begun is awaited all the same: whoever puts a state back must be the last to touch it.
+        try:
+            handoff.wait_for_end()
+        except KeyboardInterrupt:
+            handoff.wait_for_end()
+        raise
+    finally:
+        # No call of a Python function, so that Ctrl-C cannot come between. And no join: whoever
+        # leaves early, often a thread of Polars itself, need not wait.
+        handoff.stopped = True
+        handoff.room.put(None)
+    if error is not None:
+        raise error
+
+
+def _give(plan: pl.LazyFrame, work: _Work, handoff: _Handoff) -> None:
+    def on_batch(batch: pl.DataFrame) -> bool:
+        # True tells the engine to stop early.
+        if handoff.is_over():
+            return True
+        made = work(batch)
+        if made is not None and made.height > 0:
+            handoff.put(made)
+        return handoff.is_over()
+
+    error: BaseException | None = None
+    try:
+        with bounded_prefetch():
+            plan.sink_batches(on_batch, maintain_order=True, engine="streaming")
+    except BaseException as raised:  # noqa: BLE001 - handed on, a panic too
+        error = raised
+    if handoff.forsaken and error is None:
+        error = RuntimeError("the program has ended, and the rest of the bars was not made")
+    handoff.things.put(_End(error))
+
+
+def _run_here(plan: pl.LazyFrame, work: _Work) -> Generator[pl.DataFrame, None, None]:
+    """
+    Run a plan when the program ends, as in an `atexit` handler.
+
+    Python then starts no thread any more, and waits for none. So results are gathered.
+    """
+    gathered: list[pl.DataFrame] = []
 
     def on_batch(batch: pl.DataFrame) -> bool:
         made = work(batch)
         if made is not None and made.height > 0:
-            handoff.put(made)
-        # True tells the engine to stop early.
-        return handoff.stop.is_set()
+            gathered.append(made)
+        return False
 
-    def run() -> None:
-        error: BaseException | None = None
-        try:
-            with bounded_prefetch():
-                plan.sink_batches(on_batch, maintain_order=True, engine="streaming")
-        except BaseException as raised:  # noqa: BLE001 - handed on, a panic too
-            error = raised
-        handoff.put(_End(error))
-
-    # Not a daemon: killed inside Polars at exit, a daemon takes the whole process down.
-    threading.Thread(target=run, name="rangebar-plan", daemon=False).start()
+    error: BaseException | None = None
     try:
-        while True:
-            thing = handoff.take()
-            if isinstance(thing, _End):
-                break
-            yield thing
-            # Not to be held while waiting for the next one: that would be a batch more in memory.
-            del thing
-        if thing.error is not None:
-            raise thing.error
-    finally:
-        # No join: whoever leaves early, often a thread of Polars itself, need not wait.
-        try:
-            handoff.close()
-        except KeyboardInterrupt:
-            # Polars closes this generator when Ctrl-C ends a query, and Python may raise the
-            # very same Ctrl-C right here; the plan must be stopped all the same.
-            handoff.close()
-            raise
+        with bounded_prefetch():
+            plan.sink_batches(on_batch, maintain_order=True, engine="streaming")
+    except BaseException as raised:  # noqa: BLE001 - raised below, behind what came before it
+        error = raised
+    gathered.reverse()
+    while gathered:
+        yield gathered.pop()
+    if error is not None:
+        raise error
 
 
 def with_columns_only(plan: pl.LazyFrame, schema: pl.Schema, names: Container[str]) -> pl.LazyFrame:

@@ -10,12 +10,13 @@ collected frame: all of our sources answer through this module, none by itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import polars as pl
 from polars.io.plugins import register_io_source
+
+from rangebar_polars._endings import refuse_in_fork
 
 __all__ = ["Frames", "Request", "lazy_source"]
 
@@ -77,7 +78,13 @@ def lazy_source(
         What `explain` shows.
     pure
         Whether two runs give the same, so that Polars may make one of them.
+
+    Raises
+    ------
+    RangeBarError
+        In a forked process.
     """
+    refuse_in_fork()
     return register_io_source(
         _Answering(frames, schema.names()),
         schema=schema,
@@ -103,6 +110,7 @@ class _Answering:
         batch_size: int | None,  # noqa: ARG002 - a hint; frames come as the source makes them
     ) -> Iterator[pl.DataFrame]:
         """See `polars.io.plugins.register_io_source`."""
+        refuse_in_fork()
         if n_rows == 0:
             return
         wanted = self.names if with_columns is None else with_columns
@@ -110,7 +118,8 @@ class _Answering:
         # Where only the number of rows counts (a row index alone), no column at all is wanted.
         columns = list(dict.fromkeys([*wanted, *roots])) or self.names[:1]
         request = Request(columns, predicate, n_rows)
-        with closing(self.frames(request)) as frames:
+        frames = self.frames(request)
+        try:
             for frame in frames:
                 some = frame if n_rows is None else frame.head(n_rows)
                 if predicate is not None:
@@ -121,6 +130,15 @@ class _Answering:
                     n_rows -= min(n_rows, frame.height)
                     if n_rows == 0:
                         return
+        except GeneratorExit:
+            # Polars closes it when Ctrl-C ends a query, and Python may raise the very same Ctrl-C
+            # right here: it would only be printed, as Polars raises its own.
+            try:
+                frames.close()
+            except KeyboardInterrupt:
+                frames.close()
+        finally:
+            frames.close()
 
 
 def _conjuncts(predicate: pl.Expr) -> list[pl.Expr]:

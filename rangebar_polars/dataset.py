@@ -15,7 +15,7 @@ from filelock import FileLock
 from polars.exceptions import PolarsError
 
 from rangebar_polars import _internal
-from rangebar_polars._files import local_path, publish, temporary_path
+from rangebar_polars._files import discard, local_path, publish, temporary_path
 from rangebar_polars._options import TradeKeywords, shows_keywords
 from rangebar_polars.exceptions import CheckpointError, RangeBarError
 from rangebar_polars.processor import RangeBarProcessor
@@ -139,9 +139,18 @@ def update_bars(
             count: int = again.select(pl.len()).collect().item()
             publish(complete, part, replace=False)
         finally:
-            for temporary in (streamed, complete):
-                temporary.unlink(missing_ok=True)
+            # Ctrl-C may come twice in a row, from Polars and from Python.
+            try:
+                _discard_both(streamed, complete)
+            except KeyboardInterrupt:
+                _discard_both(streamed, complete)
+                raise
         return UpdateReport(part, count, handle.report, after)
+
+
+def _discard_both(streamed: Path, complete: Path) -> None:
+    discard(streamed)
+    discard(complete)
 
 
 def _directory(path: str | os.PathLike[str]) -> Path:

@@ -1,8 +1,8 @@
 """The command's frame: its sub-commands, exit codes, and errors in one line.
 
 Exit codes: 0 all went well, or the reader of a pipe had enough; 1 the data, the files or the
-network did not allow it, or `store verify` found damage; 2 the command line is wrong; 130
-interrupted.
+network did not allow it, or `store verify` found damage; 2 the command line is wrong; 128 and
+the number of a signal that ended it: 130 for Ctrl-C, 143 for SIGTERM.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ except ImportError:  # pragma: no cover - the message is all there is
 from rangebar_polars import __version__
 from rangebar_polars.cli import bars, fetch, store
 from rangebar_polars.cli.messages import in_words_of_the_command
+from rangebar_polars.cli.signals import Signals
 from rangebar_polars.cli.trades import STANDARD
 
 _FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
@@ -52,6 +53,8 @@ app = App(
     help="Range bars from trades: files in, bars out, or straight from the exchange's archive.",
     help_epilogue=_EXAMPLES,
 )
+# Or Ctrl-C would end the process without a word.
+app.suppress_keyboard_interrupt = app.meta.suppress_keyboard_interrupt = False
 app.command(bars.bars)
 app.command(bars.update)
 app.command(fetch.fetch)
@@ -85,8 +88,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments
         What stands behind the command's name; default: this process's own.
     """
-    given = sys.argv[1:] if arguments is None else arguments
-    tokens = [STANDARD if token == "-" else token for token in given]
+    signals = Signals()
+    if arguments is not None:
+        return _run(arguments, signals)
+    # The process is this command's own.
+    with signals:
+        return _run(sys.argv[1:], signals)
+
+
+def _run(arguments: Sequence[str], signals: Signals) -> int:
+    tokens = [STANDARD if token == "-" else token for token in arguments]
     try:
         code = app.meta(
             tokens, exit_on_error=False, print_error=False, result_action="return_value"
@@ -95,15 +106,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         return _nobody_reads()
-    except CycloptsError as error:
-        return _complain(str(error), _USAGE, hint="; see rangebar --help")
-    except (ValueError, TypeError) as error:
-        return _complain(str(error), _USAGE)
-    except (PolarsError, OSError, ImportError) as error:
-        return _complain(_told(error), _FAILED)
     except KeyboardInterrupt:
-        return _complain("interrupted", _INTERRUPTED)
+        return _interrupted(signals)
+    except Exception as error:
+        # What a signal ended may fail in the attempt to go on.
+        if signals.exit_code is not None:
+            return _interrupted(signals)
+        told = _judged(error)
+        if told is None:
+            raise
+        return told
     return code if isinstance(code, int) else 0
+
+
+def _judged(error: Exception) -> int | None:
+    """Complain about what is the user's to mend, and return the exit code; None for a fault."""
+    if isinstance(error, CycloptsError):
+        return _complain(str(error), _USAGE, hint="; see rangebar --help")
+    if isinstance(error, ValueError | TypeError):
+        return _complain(str(error), _USAGE)
+    if isinstance(error, PolarsError | OSError | ImportError):
+        return _complain(_told(error), _FAILED)
+    return None
+
+
+def _interrupted(signals: Signals) -> int:
+    signals.say()
+    return signals.exit_code or _INTERRUPTED
 
 
 def _nobody_reads() -> int:

@@ -88,7 +88,7 @@ Symbols = Annotated[list[str], Parameter(negative="")]
 def fetch(symbols: Symbols, /, *, archive: ArchiveArguments) -> None:
     """Fetch trades of Binance symbols into the store.
 
-    What is stored with its published hash is not fetched again; an interrupted run resumes
+    What is stored with its published hash is not fetched again; a run that failed resumes
     where it stopped.
 
     Parameters

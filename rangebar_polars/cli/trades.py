@@ -7,11 +7,13 @@ import sys
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 import polars as pl
 
 from rangebar_polars._csv_stream import Rewound
+from rangebar_polars._files import at_exit_removed
 from rangebar_polars.cli.arguments import TradeArguments
 from rangebar_polars.scan import scan_trades
 
@@ -51,6 +53,7 @@ def open_trades(names: Sequence[str], arguments: TradeArguments) -> Generator[pl
         yield _scan(whole, arguments)
         return
     with tempfile.NamedTemporaryFile(suffix=suffix) as file:
+        at_exit_removed(Path(file.name))
         shutil.copyfileobj(whole, file)
         file.flush()
         yield _scan(file.name, arguments)

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from rangebar_polars._files import sync_directory, write_text
+from rangebar_polars._files import (
+    at_exit_removed,
+    discard,
+    kept,
+    sync_directory,
+    write_text,
+)
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.typed import acquire
 
@@ -118,19 +124,32 @@ def staging_folder(series: Series) -> Generator[Path]:
     """Make a folder to stage files in; it is gone afterwards, whatever happens."""
     folder = series.meta / f"{_PREFIX}{uuid.uuid4().hex}"
     owner = FileLock(folder / _OWNER, thread_local=False)
-    with locked(series):  # or another process would take the new folder for a dead one's
-        folder.mkdir(parents=True)
-        acquire(owner)
+    at_exit_removed(folder)
     try:
+        with locked(series):  # or another process would take the new folder for a dead one's
+            folder.mkdir(parents=True)
+            acquire(owner)
         yield folder
     finally:
-        owner.release()
-        if not (folder / _COMMIT).exists():
-            shutil.rmtree(folder, ignore_errors=True)
+        # Ctrl-C may come twice in a row, from Polars and from Python.
+        try:
+            _leave(folder, owner)
+        except KeyboardInterrupt:
+            _leave(folder, owner)
+            raise
+
+
+def _leave(folder: Path, owner: FileLock) -> None:
+    owner.release()
+    if (folder / _COMMIT).exists():
+        kept(folder)
+    else:
+        discard(folder)
 
 
 def commit(series: Series, folder: Path, change: Change) -> None:
     """Make ``change`` happen. Call with the series locked and every staged file synced."""
+    kept(folder)  # from here on it happens, if need be by the next one to look
     write_text(folder / _COMMIT, change.to_json())
     _carry_out(series, folder)
 

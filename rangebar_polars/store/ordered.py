@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
+
+from rangebar_polars._threads import Task, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -22,15 +24,14 @@ def ordered_map(
 
     ``things`` is drawn from on the caller's thread. Closing the generator drops what is ahead.
     """
-    waiting: deque[Future[_Out]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="rangebar-work") as pool:
-        try:
-            for thing in things:
-                waiting.append(pool.submit(work, thing))
-                if len(waiting) > workers:
-                    yield waiting.popleft().result()
-            while waiting:
+    waiting: deque[Task[_Out]] = deque()
+    pool = Workers(workers, "rangebar-work")
+    try:
+        for thing in things:
+            waiting.append(pool.submit(partial(work, thing)))
+            if len(waiting) > workers:
                 yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["ArchiveServer", "Cut", "Fault", "Request", "Status", "serve"]
+__all__ = ["ArchiveServer", "Cut", "Fault", "Request", "Slow", "Status", "serve"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,15 @@ class Cut:
     after: int
 
 
-Fault = Status | Cut
+@dataclass(frozen=True)
+class Slow:
+    """Sends that many bytes of the body at a time, with a pause in seconds before each."""
+
+    size: int
+    pause_s: float
+
+
+Fault = Status | Cut | Slow
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,8 @@ class ArchiveServer:
         self.requests: list[Request] = []
         self.rest: Callable[[str, dict[str, str]], Any] | None = None
         self.on_request: Callable[[str], None] = lambda _path: None
+        self.always: Fault | None = None
+        """What is wrong with the body of every zip for which nothing else is due."""
         self._faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
 
     def fail(self, name: str, *faults: Fault) -> None:
@@ -67,7 +78,9 @@ class ArchiveServer:
     def fault_for(self, name: str) -> Fault | None:
         """Take the fault that is due for a file."""
         waiting = self._faults[name]
-        return waiting.popleft() if waiting else None
+        if waiting:
+            return waiting.popleft()
+        return self.always if name.endswith(".zip") else None
 
     def asked(self, suffix: str, *, method: str = "GET") -> list[Request]:
         """Return the requests for paths that end with ``suffix``."""
@@ -122,9 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
         status: int,
         body: bytes,
         headers: dict[str, str],
-        cut: Cut | None = None,
+        fault: Cut | Slow | None = None,
     ) -> None:
-        sent = body if cut is None else body[: cut.after]
+        sent = body[: fault.after] if isinstance(fault, Cut) else body
         path = urlsplit(self.path).path
         seen = Request(method, path, self.headers.get("Range"), status, len(sent))
         self.archive.requests.append(seen)
@@ -134,8 +147,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if method != "HEAD":
-            self.wfile.write(sent)
-        if cut is not None:
+            size = fault.size if isinstance(fault, Slow) else max(len(sent), 1)
+            for start in range(0, len(sent), size):
+                if isinstance(fault, Slow):
+                    time.sleep(fault.pause_s)
+                self.wfile.write(sent[start : start + size])
+        if isinstance(fault, Cut):
             self.close_connection = True
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from rangebar_polars._threads import Task, Workers
 from rangebar_polars.sources.binance.errors import ArchiveError
 from rangebar_polars.sources.binance.http import Http, parse_checksum, sha256_of
 from rangebar_polars.sources.binance.planning import Published
-from rangebar_polars.sources.binance.transfer import Stopped
+from rangebar_polars.sources.binance.transfer import Sockets, Stopped
 from rangebar_polars.store.typed import acquire
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ _log = logging.getLogger(__name__)
 _POLL_S = 0.5
 _TIMEOUT_S = 30.0
 _PROBES = 8
+_KEPT_S = 24 * 3600.0
+"""How long a file that came in part waits for a run that wants it."""
 
 
 @dataclass(frozen=True)
@@ -77,26 +81,47 @@ class Downloads:
         self._report = report
         self._progress = progress
         self._exits = ExitStack()
-        self._fetching = ThreadPoolExecutor(1, thread_name_prefix="rangebar-fetch")
-        self._probing = ThreadPoolExecutor(_PROBES, thread_name_prefix="rangebar-probe")
-        self._coming: dict[str, Future[Download | None]] = {}
+        self._fetching = Workers(1, "rangebar-fetch")
+        self._coming: dict[str, Task[Download | None]] = {}
+        self._sockets = Sockets()
+        self._keep = False
         self._http: Http | None = None
         self._http_lock = threading.Lock()
 
-    def close(self) -> None:
-        """Give up whatever is under way. `stop` must have been set."""
-        for future in self._coming.values():
-            future.add_done_callback(_let_go)
+    def close(self, *, keep: bool) -> None:
+        """Give up whatever is under way, and set `stop`.
+
+        Parameters
+        ----------
+        keep
+            Whether what has come already stays for the next run to resume.
+        """
+        self._keep = keep
         # No wait for a transfer: it sees `stop` soon.
-        self._fetching.shutdown(wait=False, cancel_futures=True)
-        self._probing.shutdown(wait=False, cancel_futures=True)
+        self._stop.set()
+        for task in self._coming.values():
+            task.abandon(self.let_go)
+        self._fetching.close()
+        self._sockets.shut_down()
         self._exits.close()
+
+    def let_go(self, download: Download | None) -> None:
+        """Give up a file that nobody waits for any more."""
+        if download is not None:
+            if not self._keep:
+                download.path.unlink(missing_ok=True)
+            download.lock.release()
 
     def ask_all(
         self, ask: Callable[[ArchiveFile], Published | None], files: Iterable[ArchiveFile]
     ) -> list[Published | None]:
         """Ask about several files at a time; the answers come in their order."""
-        return list(self._probing.map(ask, files))
+        probing = Workers(_PROBES, "rangebar-probe")
+        try:
+            tasks = [probing.submit(partial(ask, file)) for file in files]
+            return [task.result() for task in tasks]
+        finally:
+            probing.close()
 
     def probe(self, file: ArchiveFile, *, retries: int | None = None) -> Published | None:
         """Ask the archive about a file; None where it is not published.
@@ -117,10 +142,10 @@ class Downloads:
         text = http.text(f"{url}.CHECKSUM")
         return None if text is None else Published(parse_checksum(text, file.name))
 
-    def request(self, file: ArchiveFile, sha256: str | None) -> Future[Download | None]:
+    def request(self, file: ArchiveFile, sha256: str | None) -> Task[Download | None]:
         """Have a file fetched. None comes out where another process has stored it meanwhile."""
         if file.name not in self._coming:
-            self._coming[file.name] = self._fetching.submit(self._download, file, sha256)
+            self._coming[file.name] = self._fetching.submit(partial(self._download, file, sha256))
         return self._coming[file.name]
 
     def take(self, file: ArchiveFile, sha256: str | None) -> Download | None:
@@ -132,6 +157,26 @@ class Downloads:
     def forget(self, file: ArchiveFile, sha256: str | None) -> None:
         """Remove what a run left behind that was killed right after it had stored the file."""
         self._part(file, sha256).unlink(missing_ok=True)
+
+    def clear_old(self, wanted: Iterable[ArchiveFile]) -> None:
+        """Remove what runs that failed or were killed have left, and none has asked for since.
+
+        Not what this one wants, nor what another process is fetching.
+        """
+        if not self._folder.is_dir():
+            return
+        names = {file.name for file in wanted}
+        for part in self._folder.glob("*.part"):
+            name = part.name.rsplit(".", 2)[0]  # without the hash
+            try:
+                if name in names or time.time() - part.stat().st_mtime < _KEPT_S:
+                    continue
+                lock = FileLock(self._folder / f"{name}.lock", thread_local=False)
+                acquire(lock, 0)
+            except (Timeout, FileNotFoundError):
+                continue
+            part.unlink(missing_ok=True)
+            lock.release()
 
     def http(self) -> Http:
         """Make the client at the first need: what is stored and trusted needs no network."""
@@ -146,6 +191,7 @@ class Downloads:
                     access.retries,
                     access.backoff_s,
                     stop=self._stop,
+                    sockets=self._sockets,
                     on_bytes=self._count_bytes,
                     on_size=self._progress.expect_bytes,
                 )
@@ -164,7 +210,10 @@ class Downloads:
                 lock.release()
                 return None
             path, found = self._transfer(file, sha256)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Stopped | KeyboardInterrupt) and not self._keep:
+                for part in self._parts(file):
+                    part.unlink(missing_ok=True)
             lock.release()
             raise
         return Download(path, found, lock)
@@ -184,12 +233,11 @@ class Downloads:
         found = ""
         for attempt in (1, 2):
             part = self._part(file, sha256)
-            for stale in self._folder.iterdir():
-                ours = stale.name.startswith(f"{file.name}.") and stale.suffix == ".part"
-                if ours and (stale != part or sha256 is None):
+            for stale in self._parts(file):
+                if stale != part or sha256 is None:
                     stale.unlink()
             self.http().file(file.url(self._access.base_url), part)
-            found = sha256_of(part)
+            found = sha256_of(part, self._stop)
             if sha256 in {None, found}:
                 return part, found
             part.unlink()
@@ -200,18 +248,15 @@ class Downloads:
         problem = f"its sha256 differs from the published one: {found}, expected {sha256}"
         raise ArchiveError(file.name, problem)
 
+    def _parts(self, file: ArchiveFile) -> list[Path]:
+        """What there is of a file, of whatever version of it."""
+        found = self._folder.iterdir()
+        return [p for p in found if p.name.startswith(f"{file.name}.") and p.suffix == ".part"]
+
     def _part(self, file: ArchiveFile, sha256: str | None) -> Path:
         # The hash in the name: what is left of another version is never resumed.
         version = (sha256 or "unchecked")[:16]
         return self._folder / f"{file.name}.{version}.part"
-
-
-def _let_go(future: Future[Download | None]) -> None:
-    """Give up a file that nobody waits for any more; what is there is resumed next time."""
-    if not future.cancelled() and future.exception() is None:
-        download = future.result()
-        if download is not None:
-            download.lock.release()
 
 
 def _default_client() -> httpx.Client:

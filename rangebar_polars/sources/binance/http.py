@@ -19,8 +19,14 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from rangebar_polars._endings import POLL_SECONDS, raise_if_interrupted
 from rangebar_polars.sources.binance.errors import ArchiveError, FetchError
-from rangebar_polars.sources.binance.transfer import SlowServerError, Stopped, Transfer
+from rangebar_polars.sources.binance.transfer import (
+    SlowServerError,
+    Sockets,
+    Stopped,
+    Transfer,
+)
 
 if TYPE_CHECKING:
     import threading
@@ -55,10 +61,15 @@ class _RetryError(Exception):  # never leaves this file
         self.after = after
 
 
-def sha256_of(path: Path) -> str:
-    """Return the hash of a file as 64 hex digits."""
+def sha256_of(path: Path, stop: threading.Event | None = None) -> str:
+    """Return the hash of a file as 64 hex digits; raises Stopped once ``stop`` is set."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(_CHUNK):
+            if stop is not None and stop.is_set():
+                raise Stopped
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 @dataclass
@@ -80,6 +91,8 @@ class Http:
     patience_s
         Seconds that an answer may take to begin; a file then has to come at 1 KiB a second,
         anything else within as many seconds again.
+    sockets
+        Gets to know the client's connections.
     """
 
     client: httpx.Client
@@ -88,6 +101,7 @@ class Http:
     sleep: Callable[[float], object] = time.sleep
     stop: threading.Event | None = None
     patience_s: float = 60.0
+    sockets: Sockets = field(default_factory=Sockets)
     on_bytes: Callable[[int], None] = field(default=lambda _count: None)
     on_size: Callable[[int], None] = field(default=lambda _count: None)
 
@@ -176,7 +190,9 @@ class Http:
     ) -> Transfer:
         # Not packed: what unpacks to gigabytes would have to be stopped while it does.
         headers = {"Accept-Encoding": "identity", **(headers or {})}
-        return Transfer(self.client, method, url, self.patience_s, params, headers, self.stop)
+        return Transfer(
+            self.client, method, url, self.patience_s, params, headers, self.stop, self.sockets
+        )
 
     def _save(self, answer: Transfer, url: str, part: Path, have: int) -> None:
         coding = answer.answer_headers.get("Content-Encoding", "identity").strip().lower()
@@ -256,10 +272,13 @@ class Http:
             self._pause(pause)
 
     def _pause(self, seconds: float) -> None:
-        if self.stop is not None and self.sleep is time.sleep:
-            self.stop.wait(seconds)
-        else:
+        if self.stop is None or self.sleep is not time.sleep:
             self.sleep(seconds)
+            return
+        until = time.monotonic() + seconds
+        while not self.stop.is_set() and (left := until - time.monotonic()) > 0:
+            self.stop.wait(min(left, POLL_SECONDS))
+            raise_if_interrupted()
 
 
 def _body(answer: Transfer, url: str, limit: int) -> bytes:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rangebar_polars import _time
-from rangebar_polars._plan import Stop
+from rangebar_polars._endings import Stop
+from rangebar_polars._threads import Workers
 from rangebar_polars.exceptions import InvalidTradeError
 from rangebar_polars.sources.binance.decode import decode_csv, line_of_trade
 from rangebar_polars.sources.binance.downloads import Download, Downloads
@@ -72,7 +73,7 @@ class Session:
         self._progress = TqdmProgress(feed.symbol) if access.progress else Progress()
         # Files are stored on one thread, not on whichever asks: the C library keeps freed memory
         # for each thread, and Polars asks from another one each time.
-        self._storing = ThreadPoolExecutor(1, thread_name_prefix="rangebar-store")
+        self._storing = Workers(1, "rangebar-store")
         self._downloads = Downloads(
             access,
             self._series.meta / "downloads",
@@ -95,9 +96,18 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop.set()
-        self._downloads.close()
-        self._storing.shutdown(wait=False)
+        # Ctrl-C may come twice in a row, from Polars and from Python.
+        try:
+            self._close(kind)
+        except KeyboardInterrupt:
+            self._close(kind)
+            raise
+
+    def _close(self, kind: type[BaseException] | None) -> None:
+        failed = kind is not None and issubclass(kind, Exception) and kind is not Stopped
+        # After an error the next run resumes; of one that somebody has ended nothing is to stay.
+        self._downloads.close(keep=failed)
+        self._storing.close()
         self._exits.close()
 
     def batches(
@@ -120,6 +130,7 @@ class Session:
         """
         days = list(time_range.days())
         plan = self._plan(days)
+        self._downloads.clear_old(step.file for step in plan.steps if step.file is not None)
         self._warn_of_unchecked()
         self._missing(plan.missing)
         _log.info("%s: %d files, %d days missing", self._name, len(plan.steps), len(plan.missing))
@@ -238,10 +249,9 @@ class Session:
         if download is None:  # another process was faster
             self.report.reused.append(file.name)
         else:
-            try:
-                self._storing.submit(self._take_in, download, file).result()
-            finally:
-                download.lock.release()
+            take_in = partial(self._take_in, download, file)
+            let_go = partial(self._downloads.let_go, download)
+            self._storing.submit(take_in, otherwise=let_go).result()
             self.report.fetched.append(file.name)
         self._complete(step, file)
 
@@ -259,19 +269,28 @@ class Session:
             self._store(daily, [])
 
     def _take_in(self, download: Download, file: ArchiveFile) -> None:
+        """Store a file. On a thread of its own, which may go on a while when nobody waits."""
+        try:
+            self._write(download, file)
+        except (Stopped, KeyboardInterrupt):
+            self._downloads.let_go(download)
+            raise
+        except ArchiveError:
+            download.path.unlink(missing_ok=True)
+            raise
+        else:
+            download.path.unlink(missing_ok=True)
+        finally:
+            download.lock.release()
+
+    def _write(self, download: Download, file: ArchiveFile) -> None:
         origin = Origin(file.name, download.sha256, file.first_day, file.last_day)
         try:
             with open_csv(download.path, file.name) as csv:
                 trades = decode_csv(self._while_wanted(csv_blocks(csv, file.name)), file)
                 write_batches(self._series, trades, origin)
         except InvalidTradeError as error:
-            named = _in_terms_of_the_file(error, download, file)
-            download.path.unlink(missing_ok=True)
-            raise named from error
-        except ArchiveError:
-            download.path.unlink(missing_ok=True)
-            raise
-        download.path.unlink(missing_ok=True)
+            raise _in_terms_of_the_file(error, download, file) from error
 
     def _while_wanted(self, blocks: Iterable[bytes]) -> Generator[bytes]:
         for block in blocks:

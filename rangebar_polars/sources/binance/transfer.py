@@ -2,27 +2,30 @@
 
 The timeouts of an HTTP client hold for each read: a server that sends a byte a second never meets
 them. So a thread of its own does the talking, and whoever wants the answer waits for it as long as
-it sees fit, and leaves at once when the run is over.
+it sees fit, and leaves at once when the run is over, or Ctrl-C ends a query.
 """
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import socket
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rangebar_polars._endings import POLL_SECONDS, is_ending, raise_if_interrupted
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
     import httpx
 
-__all__ = ["SlowServerError", "Stopped", "Transfer"]
+__all__ = ["SlowServerError", "Sockets", "Stopped", "Transfer"]
 
-_POLL_S = 0.1
 _CHUNKS_AHEAD = 4
 _SLOWEST = 1024
 """Bytes a second below which an answer is not worth waiting for."""
@@ -30,6 +33,29 @@ _SLOWEST = 1024
 
 class Stopped(Exception):  # noqa: N818 - not an error: the consumer has left
     """Raised inside a transfer that nobody wants any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the program ended before the archive's files were there")
+
+
+class Sockets:
+    """The connections of a client, so that whoever waits on one for a server can be woken."""
+
+    def __init__(self) -> None:
+        self._open: list[socket.socket] = []
+
+    def trace(self, event: str, info: dict[str, Any]) -> None:
+        """Note a connection; what httpx calls at every step of a request."""
+        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+            found = info["return_value"].get_extra_info("socket")
+            if isinstance(found, socket.socket):
+                self._open.append(found)
+
+    def shut_down(self) -> None:
+        """End whatever is sent or received."""
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
 
 class SlowServerError(Exception):
@@ -64,17 +90,29 @@ class Transfer:
     params: Mapping[str, Any] | None = None
     headers: Mapping[str, str] | None = None
     stop: threading.Event | None = None
-    _arrived: queue.Queue[Any] = field(default_factory=lambda: queue.Queue(_CHUNKS_AHEAD))
-    _left: threading.Event = field(default_factory=threading.Event)
+    sockets: Sockets = field(default_factory=Sockets)
+    # Without a lock of Python's, which Ctrl-C could leave held.
+    _arrived: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue[Any])
+    _room: queue.SimpleQueue[None] = field(default_factory=queue.SimpleQueue[None])
+    _left: bool = False
     _head: httpx.Response | None = None
+    _answer: Generator[Any] | None = None
+
+    def __post_init__(self) -> None:
+        for _ in range(_CHUNKS_AHEAD):
+            self._room.put(None)
 
     def __enter__(self) -> Self:
-        # A daemon: where it waits for a server that never answers, the program need not.
-        threading.Thread(target=self._talk, name="rangebar-http", daemon=True).start()
+        if is_ending():
+            # Python starts no more threads: then without a deadline but the client's own.
+            self._answer = self._talk()
+        else:
+            # A daemon: where it waits for a server that never answers, the program need not.
+            threading.Thread(target=self._send, name="rangebar-http", daemon=True).start()
         try:
             self._head = self._take(time.monotonic() + self.patience_s)
         except BaseException:
-            self._left.set()
+            self._leave()
             raise
         return self
 
@@ -84,7 +122,12 @@ class Transfer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._left.set()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._left = True
+        if self._answer is not None:
+            self._answer.close()
 
     @property
     def status(self) -> int:
@@ -136,38 +179,46 @@ class Transfer:
             if left <= 0:
                 problem = f"slower than {_SLOWEST} bytes a second for {self.patience_s:g} s"
                 raise SlowServerError(problem)
+            if self._answer is not None:
+                return next(self._answer)
             try:
-                thing = self._arrived.get(timeout=min(left, _POLL_S))
+                thing = self._arrived.get(timeout=min(left, POLL_SECONDS))
             except queue.Empty:
+                raise_if_interrupted()
                 continue
+            self._room.put(None)
             if isinstance(thing, BaseException):
                 raise thing
             return thing
 
-    def _talk(self) -> None:
+    def _talk(self) -> Generator[Any]:
+        """Give the head of the answer, the chunks of its body, and None at its end."""
+        with self.client.stream(
+            self.method,
+            self.url,
+            params=self.params,
+            headers=self.headers,
+            follow_redirects=True,
+            extensions={"trace": self.sockets.trace},
+        ) as answer:
+            yield answer
+            yield from answer.iter_raw()
+        yield None
+
+    def _send(self) -> None:
         try:
-            with self.client.stream(
-                self.method,
-                self.url,
-                params=self.params,
-                headers=self.headers,
-                follow_redirects=True,
-            ) as answer:
-                self._put(answer)
-                for chunk in answer.iter_raw():
-                    self._put(chunk)
-            self._put(None)
+            for thing in self._talk():
+                self._put(thing)
         except _Left:
             return
         except BaseException as error:  # noqa: BLE001 - handed on
             self._put(error, last=True)
 
     def _put(self, thing: Any, *, last: bool = False) -> None:
-        while not self._left.is_set():
-            try:
-                self._arrived.put(thing, timeout=_POLL_S)
-            except queue.Full:
-                continue
-            return
+        while not self._left:
+            with contextlib.suppress(queue.Empty):
+                self._room.get(timeout=POLL_SECONDS)
+                self._arrived.put(thing)
+                return
         if not last:
             raise _Left

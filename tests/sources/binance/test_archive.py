@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -314,6 +315,22 @@ def test_an_interrupted_download_is_gone_on_with_by_the_next_run(
     assert_frame_equal(scan(server, store).collect(), trades)
     assert server.asked(name)[0].range == "bytes=700-"
     assert not list(store.root.rglob("*.part"))
+
+
+def test_what_no_run_wants_any_more_is_removed_after_a_day(
+    server: ArchiveServer, store: TradeStore
+) -> None:
+    publish_days(server)
+    first, second = names(DAYS[:2])
+    for day, name in zip(DAYS, (first, second), strict=False):
+        server.fail(name, Cut(700), *[Status(500)] * 3)
+        with pytest.raises(FetchError, match="gave up after"):
+            scan(server, store, start=day, end=day, retries=2).collect()
+    parts = {part.name.partition(".")[0]: part for part in store.root.rglob("*.part")}
+    assert len(parts) == 2
+    os.utime(parts[first.partition(".")[0]], (0, 0))
+    scan(server, store, start=DAYS[2], end=DAYS[2]).collect()
+    assert list(store.root.rglob("*.part")) == [parts[second.partition(".")[0]]]
 
 
 @pytest.mark.parametrize(
