@@ -143,6 +143,20 @@ class BarOptions:
             given[name] = _duration(given.get(name))
         return cls(rules, **given)
 
+    def check_times(self, timestamp: str | None) -> None:
+        """
+        Refuse options that need times where the trades are said to have none.
+
+        Raises
+        ------
+        ValueError
+            At the call, also of a door that has not seen the trades yet.
+        """
+        for name in ("reset", "max_gap", "time_unit"):
+            if timestamp is None and getattr(self, name) is not None:
+                msg = f"{name} needs a timestamp column"
+                raise ValueError(msg)
+
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for the compiled part and for checkpoints."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}

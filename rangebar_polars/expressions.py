@@ -29,6 +29,7 @@ def _call(
     changes_length: bool,
 ) -> pl.Expr:
     present = {role: column for role, column in inputs.items() if column is not None}
+    options.check_times("timestamp" if "timestamp" in present else None)
     for role, column in present.items():
         _refuse_frame(function, role, column)
     return register_plugin_function(

@@ -146,6 +146,7 @@ def range_bars(
     """
     by, names, more = _trade_keywords(keywords)
     options = BarOptions.of(rule, more)
+    options.check_times(names.timestamp)
     if isinstance(frame, pl.LazyFrame):
         schema = frame.collect_schema()
         keys = keys_of(by, schema)
@@ -237,6 +238,7 @@ def with_bar_id(
     frame = checked_frame(frame)
     by, names, more = _trade_keywords(keywords)
     options = BarOptions.of(rule, more, one="with_bar_id")
+    options.check_times(names.timestamp)
     schema = frame.schema if isinstance(frame, pl.DataFrame) else frame.collect_schema()
     keys = keys_of(by, schema)
     if name in schema:

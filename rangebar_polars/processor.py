@@ -88,6 +88,7 @@ class RangeBarProcessor:
         by = check_by(more.pop("by", AUTO))
         columns = TradeColumns.of(more.pop("columns", None))
         self._options = BarOptions.of(rule, more)
+        self._options.check_times(columns.timestamp)
         self._columns = columns
         self._by_asked = by
         # Re-entered by signal handlers. So each change is one call of the machine, or is refused by

@@ -155,3 +155,21 @@ def test_a_time_beyond_the_calendar_is_named():
         rb.InvalidTradeError, match="row 1: timestamp is beyond what calendars reach"
     ):
         rb.range_bars(trades, 250, reset="1d", time_unit="ms")
+
+
+@pytest.mark.parametrize("option", [{"reset": "1d"}, {"max_gap": "2h"}, {"time_unit": "ms"}])
+def test_options_that_need_times_fail_at_the_call_in_every_door(option, tmp_path):
+    timeless: dict[str, Any] = {"columns": {"timestamp": None}, **option}
+    trades = pl.DataFrame({"price": [1.0], "quantity": [1.0]})
+    doors = [
+        lambda: rb.range_bars(trades.lazy(), 250, **timeless),
+        lambda: rb.with_bar_id(trades, 250, **timeless),
+        lambda: rb.RangeBarProcessor(250, **timeless),
+        lambda: rb.update_bars(trades.lazy(), tmp_path / "bars", 250, **timeless),
+        lambda: rb.bars("price", None, None, rule=250, **option),
+        lambda: rb.bar_id("price", None, rule=250, **option),
+    ]
+    for door in doors:
+        with pytest.raises(ValueError, match="needs a timestamp column"):
+            door()
+    assert list(tmp_path.iterdir()) == []
