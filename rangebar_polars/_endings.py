@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
+import sys
 import threading
 import time
 from typing import Final
@@ -14,15 +16,20 @@ from rangebar_polars.exceptions import RangeBarError
 
 __all__ = [
     "POLL_SECONDS",
+    "RUNS",
     "OwnThread",
     "Stop",
     "is_ending",
+    "raise_if_interrupt",
     "raise_if_interrupted",
     "refuse_in_fork",
+    "stay_at_exit",
 ]
 
 POLL_SECONDS: Final = 0.1
 """How long whoever waits may go without a look whether it is to end."""
+
+_SIGNS: Final = ("__POLARS_ABORT_KEYBOARD_INTERRUPT", "type: <class 'KeyboardInterrupt'>")
 
 _PROBE: Final = pl.Series([0])
 
@@ -47,6 +54,24 @@ def raise_if_interrupted() -> None:
     _PROBE.rechunk()
 
 
+def raise_if_interrupt(error: BaseException) -> None:
+    """
+    Raise where ``error`` is what Ctrl-C has become on its way through Polars.
+
+    Whoever takes an error for a fault of a file or of a trade asks here first: some steps of
+    Polars, such as its Parquet writer, panic when they are stopped.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        From ``error``.
+    """
+    if isinstance(error, pl.exceptions.PanicException):
+        text = str(error)
+        if any(sign in text for sign in _SIGNS):
+            raise KeyboardInterrupt from error
+
+
 def is_ending() -> bool:
     """
     Whether the program ends, and Python waits for nobody but threads of this package.
@@ -60,6 +85,48 @@ def is_ending() -> bool:
         for thread in threading.enumerate()
     )
 
+
+RUNS: Final[set[object]] = set()
+"""Runs of sources that have begun, as far as they may yet want to run Python code."""
+
+
+def stay_at_exit(run: object) -> None:
+    """
+    Never return, if the program ends and only a daemon thread can be waiting for this run.
+
+    Once the interpreter goes, a thread of Polars that as much as tries to run Python code takes
+    the whole process down. One that waits for ever does not, and ends with the process.
+    """
+    main = threading.main_thread()
+    if not is_ending() or threading.get_ident() == main.ident:
+        return
+    # A plan that ends has told so just before. Another one may be waiting for this run itself.
+    until = time.monotonic() + 2 * POLL_SECONDS
+    while any(isinstance(thread, OwnThread) for thread in threading.enumerate()):
+        if time.monotonic() > until:
+            return
+        time.sleep(0.005)
+    frame = sys._current_frames().get(main.ident or 0)  # noqa: SLF001 - its public name
+    while frame is not None and frame.f_back is not None:
+        frame = frame.f_back
+    if frame is None or frame.f_code in _NO_HANDLER:
+        RUNS.discard(run)
+        forever = threading.Lock()
+        forever.acquire()
+        forever.acquire()
+
+
+def _wait_for_runs() -> None:
+    """Let runs for daemon threads come to where they stay; some never do, as nobody takes."""
+    until = time.monotonic() + 5 * POLL_SECONDS
+    while RUNS and time.monotonic() < until:
+        time.sleep(0.005)
+
+
+# What the main thread is in when it is in no `atexit` handler that waits for bars.
+_NO_HANDLER: Final = {vars(threading)["_shutdown"].__code__, _wait_for_runs.__code__}
+
+atexit.register(_wait_for_runs)
 
 _forked: list[bool] = []
 

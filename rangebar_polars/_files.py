@@ -92,12 +92,15 @@ def temporary_path(path: Path, directory: Path | None = None) -> Path:
 
 
 def discard(path: Path) -> None:
-    """Remove a temporary file or folder, if it is there."""
+    """
+    Remove a temporary file or folder, if it is there.
+
+    And once more at exit: a query that Ctrl-C has ended may yet come to open its file.
+    """
     try:
         path.unlink(missing_ok=True)
     except OSError:  # a folder: what it raises differs between systems
         shutil.rmtree(path, ignore_errors=True)
-    kept(path)
 
 
 def at_exit_removed(path: Path) -> Path:
@@ -107,7 +110,7 @@ def at_exit_removed(path: Path) -> Path:
 
 
 def kept(path: Path) -> None:
-    """Do not remove a file or folder any more."""
+    """Do not remove a file or folder any more, as it has got its own name or is gone for good."""
     _temporary.discard(path.absolute())
 
 
@@ -146,6 +149,7 @@ def whole_file(path: Path, *, replace: bool = True) -> Generator[Path]:
     try:
         yield temporary
         publish(temporary, path, replace=replace)
+        kept(temporary)
     finally:
         # Ctrl-C may come twice in a row, from Polars and from Python.
         try:

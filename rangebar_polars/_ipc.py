@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from rangebar_polars._endings import raise_if_interrupt
 from rangebar_polars.exceptions import CheckpointError
 
 __all__ = ["unpack"]
@@ -45,6 +46,7 @@ def unpack(text: Any) -> pl.DataFrame:
     except CheckpointError:
         raise
     except (Exception, pl.exceptions.PanicException) as error:
+        raise_if_interrupt(error)
         msg = f"the checkpoint's schema or keys cannot be read: {error}"
         raise CheckpointError(msg) from error
 

@@ -15,6 +15,7 @@ from rangebar_polars._endings import (
     POLL_SECONDS,
     OwnThread,
     is_ending,
+    raise_if_interrupt,
     raise_if_interrupted,
     refuse_in_fork,
 )
@@ -141,6 +142,7 @@ def run_plan(plan: pl.LazyFrame, work: _Work) -> Generator[pl.DataFrame, None, N
             # Not to be held while waiting for the next one: that would be a batch more in memory.
             del thing
         error = thing.error
+        del thing
     except KeyboardInterrupt:
         handoff.stopped = True
         handoff.room.put(None)
@@ -157,7 +159,10 @@ def run_plan(plan: pl.LazyFrame, work: _Work) -> Generator[pl.DataFrame, None, N
         handoff.stopped = True
         handoff.room.put(None)
     if error is not None:
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # or it would keep all of this alive, and be kept by it
 
 
 def _give(plan: pl.LazyFrame, work: _Work, handoff: _Handoff) -> None:
@@ -170,15 +175,21 @@ def _give(plan: pl.LazyFrame, work: _Work, handoff: _Handoff) -> None:
             handoff.put(made)
         return handoff.is_over()
 
-    error: BaseException | None = None
+    end = _End(None)
     try:
         with bounded_prefetch():
             plan.sink_batches(on_batch, maintain_order=True, engine="streaming")
+        if handoff.forsaken:
+            msg = "the program has ended, and the rest of the bars was not made"
+            raise RuntimeError(msg)
     except BaseException as raised:  # noqa: BLE001 - handed on, a panic too
-        error = raised
-    if handoff.forsaken and error is None:
-        error = RuntimeError("the program has ended, and the rest of the bars was not made")
-    handoff.things.put(_End(error))
+        end = _End(raised)
+        try:
+            raise_if_interrupt(raised)
+        except KeyboardInterrupt as interrupt:
+            end = _End(interrupt)
+    handoff.things.put(end)
+    del end  # or the error in it, which has this frame, would keep it alive
 
 
 def _run_here(plan: pl.LazyFrame, work: _Work) -> Generator[pl.DataFrame, None, None]:

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from rangebar_polars._endings import refuse_in_fork
+from rangebar_polars._endings import RUNS, refuse_in_fork, stay_at_exit
 
 __all__ = ["Frames", "Request", "lazy_source"]
 
@@ -119,13 +119,17 @@ class _Answering:
         columns = list(dict.fromkeys([*wanted, *roots])) or self.names[:1]
         request = Request(columns, predicate, n_rows)
         frames = self.frames(request)
+        run = object()
+        RUNS.add(run)
         try:
+            stay_at_exit(run)
             for frame in frames:
                 some = frame if n_rows is None else frame.head(n_rows)
                 if predicate is not None:
                     some = some.filter(predicate)
                 # A selection of no columns would lose the number of rows.
                 yield some.select(wanted) if wanted else some.drop(some.columns)
+                stay_at_exit(run)
                 if n_rows is not None:
                     n_rows -= min(n_rows, frame.height)
                     if n_rows == 0:
@@ -137,8 +141,12 @@ class _Answering:
                 frames.close()
             except KeyboardInterrupt:
                 frames.close()
+        except BaseException:
+            stay_at_exit(run)
+            raise
         finally:
             frames.close()
+            RUNS.discard(run)
 
 
 def _conjuncts(predicate: pl.Expr) -> list[pl.Expr]:

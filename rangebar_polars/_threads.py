@@ -43,6 +43,8 @@ class Task(Generic[_T]):
         except BaseException as error:  # noqa: BLE001 - handed on
             self._outcome.put(([], error))
         self._throw_away()
+        # Or the error, which has this frame, would keep it alive: until Python looks for cycles.
+        del self, work
 
     def cancel(self) -> None:
         """Do not begin it."""
@@ -65,9 +67,12 @@ class Task(Generic[_T]):
                 results, error = self._outcome.get(timeout=POLL_SECONDS)
                 break
             raise_if_interrupted()
-        if error is not None:
+        if error is None:
+            return results[0]
+        try:
             raise error
-        return results[0]
+        finally:
+            del self, error  # as in `run`
 
     def abandon(self, unwanted: Callable[[_T], object]) -> None:
         """Wait for it no more; a result, now or later, goes to ``unwanted``."""
@@ -117,6 +122,9 @@ class Workers:
         if is_ending():
             task.run()
             return task
+        if self._line.closed:
+            task.cancel()
+            return task
         self._line.tasks.put(task)  # pyright: ignore[reportArgumentType] - a line of all kinds
         if self._begun < self._count:
             self._begun += 1
@@ -129,9 +137,15 @@ class Workers:
 
 
 def _work_off(line: _Line) -> None:
-    while not line.is_over():
-        with suppress(queue.Empty):
-            line.tasks.get(timeout=POLL_SECONDS).run()
+    try:
+        while not line.is_over():
+            with suppress(queue.Empty):
+                line.tasks.get(timeout=POLL_SECONDS).run()
+                continue
+            # Polars drops a generator that it ended for Ctrl-C some time later, and its owner.
+            raise_if_interrupted()
+    except KeyboardInterrupt:
+        line.closed = True
     with suppress(queue.Empty):
         while True:
             line.tasks.get_nowait().cancel()

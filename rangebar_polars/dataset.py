@@ -12,10 +12,11 @@ from typing import Final, Unpack
 
 import polars as pl
 from filelock import FileLock
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 
 from rangebar_polars import _internal
-from rangebar_polars._files import discard, local_path, publish, temporary_path
+from rangebar_polars._endings import raise_if_interrupt
+from rangebar_polars._files import discard, kept, local_path, publish, temporary_path
 from rangebar_polars._options import TradeKeywords, shows_keywords
 from rangebar_polars.exceptions import CheckpointError, RangeBarError
 from rangebar_polars.processor import RangeBarProcessor
@@ -138,6 +139,12 @@ def update_bars(
             again.sink_parquet(complete, metadata={_METADATA_KEY: after})
             count: int = again.select(pl.len()).collect().item()
             publish(complete, part, replace=False)
+            streamed.unlink()
+            kept(streamed)
+            kept(complete)
+        except PanicException as error:
+            raise_if_interrupt(error)
+            raise
         finally:
             # Ctrl-C may come twice in a row, from Polars and from Python.
             try:

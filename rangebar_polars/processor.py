@@ -13,6 +13,7 @@ import polars as pl
 
 from rangebar_polars import _internal
 from rangebar_polars._arrow import ArrowStream, batches_of
+from rangebar_polars._endings import raise_if_interrupt
 from rangebar_polars._made_with import MadeWith
 from rangebar_polars._one_trade import cache_key, guessed_schema, too_large
 from rangebar_polars._options import BarOptions, Overlap, TradeKeywords, shows_keywords
@@ -477,6 +478,7 @@ class RangeBarProcessor:
         except CheckpointError:
             raise
         except (Exception, pl.exceptions.PanicException) as error:
+            raise_if_interrupt(error)
             msg = f"the checkpoint cannot be resumed: {error}"
             raise CheckpointError(msg) from error
         return processor

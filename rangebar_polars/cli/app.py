@@ -108,9 +108,11 @@ def _run(arguments: Sequence[str], signals: Signals) -> int:
         return _nobody_reads()
     except KeyboardInterrupt:
         return _interrupted(signals)
-    except Exception as error:
-        # What a signal ended may fail in the attempt to go on.
-        if signals.exit_code is not None:
+    except SystemExit:
+        raise
+    except BaseException as error:
+        # What a signal ended may fail in the attempt to go on, and Polars may panic.
+        if signals.came():
             return _interrupted(signals)
         told = _judged(error)
         if told is None:
@@ -119,7 +121,7 @@ def _run(arguments: Sequence[str], signals: Signals) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _judged(error: Exception) -> int | None:
+def _judged(error: BaseException) -> int | None:
     """Complain about what is the user's to mend, and return the exit code; None for a fault."""
     if isinstance(error, CycloptsError):
         return _complain(str(error), _USAGE, hint="; see rangebar --help")

@@ -27,6 +27,7 @@ __all__ = ["Signals"]
 _MESSAGE: Final = "rangebar: interrupted"
 
 _PATIENCE_SECONDS: Final = 0.75
+_HEARD_SECONDS: Final = 0.05
 _OTHERS: Final = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -73,6 +74,10 @@ class Signals:
     ) -> None:
         # The thread listens on: once this is over, Python waits for threads that end their work.
         return None
+
+    def came(self) -> bool:
+        """Whether a signal came; what failed right now may have been ended by one just heard."""
+        return self._listening and self._heard.wait(_HEARD_SECONDS)
 
     def say(self) -> None:
         """Say in one line that it was interrupted, unless that has been said."""

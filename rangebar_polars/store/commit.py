@@ -130,6 +130,7 @@ def staging_folder(series: Series) -> Generator[Path]:
             folder.mkdir(parents=True)
             acquire(owner)
         yield folder
+        kept(folder)
     finally:
         # Ctrl-C may come twice in a row, from Polars and from Python.
         try:
@@ -141,9 +142,7 @@ def staging_folder(series: Series) -> Generator[Path]:
 
 def _leave(folder: Path, owner: FileLock) -> None:
     owner.release()
-    if (folder / _COMMIT).exists():
-        kept(folder)
-    else:
+    if not (folder / _COMMIT).exists():
         discard(folder)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from polars.exceptions import PanicException
 
+from rangebar_polars._endings import raise_if_interrupt
 from rangebar_polars._files import sync_file
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.columns import ID
@@ -128,6 +129,7 @@ def read_footer(path: Path) -> Footer:
     except RangeBarError:
         raise
     except (Exception, PanicException) as error:
+        raise_if_interrupt(error)
         # Whatever: what is in a damaged footer decides what it makes a library raise.
         msg = f"{path}: not a file of this store, or damaged: {error}"
         raise RangeBarError(msg) from error

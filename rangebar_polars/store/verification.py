@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 from polars.exceptions import PanicException
 
+from rangebar_polars._endings import raise_if_interrupt
 from rangebar_polars._time import DAY_US, day_number, day_of
 from rangebar_polars.exceptions import RangeBarError
 from rangebar_polars.store.columns import ID
@@ -106,6 +107,7 @@ def _file_problems(day: date, path: Path) -> tuple[Footer | None, list[str]]:
         problems += _checksum_problems(path)
         problems += _content_problems(day, footer)
     except (Exception, PanicException) as error:  # noqa: BLE001
+        raise_if_interrupt(error)
         problems.append(_described(error))
     return footer, problems
 
@@ -129,6 +131,7 @@ def _content_problems(day: date, footer: Footer) -> Iterator[str]:
         try:
             group = file.slice(rows, ROW_GROUP).collect()
         except (Exception, PanicException) as error:  # noqa: BLE001 - as in `_file_problems`
+            raise_if_interrupt(error)
             yield f"a scan fails from row {rows} on: {_described(error)}"
             return
         if group.is_empty():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["REPOSITORY", "child_environment", "run_child"]
+__all__ = ["REPOSITORY", "child_environment", "run_child", "without_swallowed_interrupts"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -36,3 +37,18 @@ def run_child(script: str, *arguments: str, **variables: str) -> str:
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
+
+
+_SWALLOWED = re.compile(
+    r"Exception ignored in: [^\n]*\n(?:Traceback[^\n]*\n(?:  [^\n]*\n)*)?\s*KeyboardInterrupt:? ?\n"
+)
+
+
+def without_swallowed_interrupts(error: str) -> str:
+    """What was printed but for Python's own word that Ctrl-C struck a finalizer.
+
+    The second Ctrl-C of a pair (Polars raises one, Python the other) may come in a `__del__` or the
+    callback of a weak reference of any library. Python then prints this and goes on; no program
+    can prevent it, and nothing is left behind by it, which is what these tests look for.
+    """
+    return _SWALLOWED.sub("", error)

@@ -194,12 +194,13 @@ def one_round(door: Callable[[World], None], world: World) -> str:
 
 def calmly(do: Callable[[], T]) -> T:
     """Do it, though a signal may come late: one a round, to which two answer."""
-    for _ in range(2):
+    try:
         try:
             return do()
         except KeyboardInterrupt:
-            continue
-    return do()
+            return do()
+    except KeyboardInterrupt:
+        return do()
 
 
 class Line:

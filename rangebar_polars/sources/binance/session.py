@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from rangebar_polars import _time
-from rangebar_polars._endings import Stop
+from rangebar_polars._endings import Stop, raise_if_interrupted
 from rangebar_polars._threads import Workers
 from rangebar_polars.exceptions import InvalidTradeError
 from rangebar_polars.sources.binance.decode import decode_csv, line_of_trade
@@ -105,6 +105,10 @@ class Session:
 
     def _close(self, kind: type[BaseException] | None) -> None:
         failed = kind is not None and issubclass(kind, Exception) and kind is not Stopped
+        try:
+            raise_if_interrupted()
+        except KeyboardInterrupt:  # whatever it was that failed of it
+            failed = False
         # After an error the next run resumes; of one that somebody has ended nothing is to stay.
         self._downloads.close(keep=failed)
         self._storing.close()
@@ -287,8 +291,10 @@ class Session:
         origin = Origin(file.name, download.sha256, file.first_day, file.last_day)
         try:
             with open_csv(download.path, file.name) as csv:
-                trades = decode_csv(self._while_wanted(csv_blocks(csv, file.name)), file)
-                write_batches(self._series, trades, origin)
+                blocks = self._while_wanted(csv_blocks(csv, file.name))
+                # Closed at once: an error would keep its threads until it is forgotten.
+                with closing(decode_csv(blocks, file)) as trades:
+                    write_batches(self._series, trades, origin)
         except InvalidTradeError as error:
             raise _in_terms_of_the_file(error, download, file) from error
 
