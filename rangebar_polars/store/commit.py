@@ -149,8 +149,14 @@ def _leave(folder: Path, owner: FileLock) -> None:
 def commit(series: Series, folder: Path, change: Change) -> None:
     """Make ``change`` happen. Call with the series locked and every staged file synced."""
     kept(folder)  # from here on it happens, if need be by the next one to look
-    write_text(folder / _COMMIT, change.to_json())
-    _carry_out(series, folder)
+    try:
+        write_text(folder / _COMMIT, change.to_json())
+        _carry_out(series, folder)
+    except KeyboardInterrupt:
+        # What was decided is done, and what is done is cleared away: some renames, no more.
+        if (folder / _COMMIT).exists():
+            _carry_out(series, folder)
+        raise
 
 
 def _carry_out(series: Series, folder: Path) -> None:

@@ -236,17 +236,17 @@ impl Grouped {
         let before = ended.len();
         let several = self.keys.is_some() || self.options.rules.len() > 1;
         let mut gather = GatherBars { ended, keep_incomplete: self.keep_incomplete };
-        let made = self.run(columns, by, &mut gather, |state, gather| {
+        let outcome = self.run(columns, by, &mut gather, |state, gather| {
             if several {
                 gather.ended[before..].sort_unstable_by_key(Ended::order);
             }
             make(state, &gather.ended)
         });
         let mut bars = gather.ended;
-        if made.is_err() {
+        if outcome.is_err() {
             bars.truncate(before);
         }
-        (bars, made)
+        (bars, outcome)
     }
 
     /// The bar id of every row of a batch, by the first rule; none for a trade that is skipped.

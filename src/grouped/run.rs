@@ -74,14 +74,14 @@ impl Grouped {
             rows_seen: self.rows_seen,
             report: self.report,
         };
-        let made = caught(|| {
+        let outcome = caught(|| {
             self.run_batch(columns, by, gather, &mut undo.machines)?;
             make(self, gather)
         });
-        if made.is_err() {
+        if outcome.is_err() {
             self.undo(undo);
         }
-        made
+        outcome
     }
 
     pub(super) fn undo(&mut self, undo: Undo) {

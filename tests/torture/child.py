@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
+from polars.exceptions import PanicException
 
 import rangebar_polars as rb
+from rangebar_polars._endings import raise_if_interrupt
 from rangebar_polars._prefetch import VARIABLE
 from rangebar_polars.store import TradeStore
 
@@ -187,8 +189,11 @@ def one_round(door: Callable[[World], None], world: World) -> str:
         except KeyboardInterrupt:
             outcome = "interrupted"
             time.sleep(0.001)  # Python's own answer comes behind that of Polars
+        except PanicException as error:
+            raise_if_interrupt(error)
+            raise
     except KeyboardInterrupt:
-        pass
+        outcome = "interrupted" if outcome == "late" else outcome
     return outcome
 
 
@@ -200,6 +205,9 @@ def calmly(do: Callable[[], T]) -> T:
         except KeyboardInterrupt:
             return do()
     except KeyboardInterrupt:
+        return do()
+    except PanicException as error:  # Polars asks Python for something, which is interrupted
+        assert "KeyboardInterrupt" in str(error), error
         return do()
 
 
@@ -231,7 +239,8 @@ def left_over(folder: Path) -> list[str]:
     return [
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.suffix in {".tmp", ".part"} or path.name.startswith("staging-")
+        if path.suffix in {".tmp", ".part"}
+        or any(name.startswith("staging-") for name in (path.name, path.parent.name))
     ]
 
 
