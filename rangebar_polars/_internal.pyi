@@ -9,6 +9,7 @@ __all__ = [
     "BarStream",
     "Checkpoint",
     "__version__",
+    "_panic_next",
     "bar_columns",
     "check_options",
     "check_rule",
